@@ -1,0 +1,18 @@
+package io.spg99.compute.generation;
+
+/** What a Database actor may ask of a generation, its child. It starts by itself when spawned. */
+public sealed interface GenerationCommand {
+
+    /** Stop in order: fast shutdown, all WAL to the Safekeepers, directory removed. Answer: {@link GenerationEvent.Ended}. */
+    enum Stop implements GenerationCommand {
+        INSTANCE
+    }
+
+    /** Stop at once: no checkpoint, no waiting for anybody, directory removed. Answer: {@link GenerationEvent.Ended}. */
+    enum Kill implements GenerationCommand {
+        INSTANCE
+    }
+
+    /** The generation actor's own timers and adapted replies. */
+    non-sealed interface Private extends GenerationCommand {}
+}

@@ -1,0 +1,31 @@
+package io.spg99.compute.generation;
+
+import io.spg99.storage.safekeeper.WriterAddress;
+import java.time.Duration;
+import java.util.Map;
+
+/** What a generation reports to its owner. */
+public sealed interface GenerationEvent {
+
+    int generation();
+
+    /** PostgreSQL ended recovery on its TLI and takes connections: the Safekeepers may attach. */
+    record Accepting(int generation, WriterAddress writer) implements GenerationEvent {}
+
+    /**
+     * The managed configuration holds (role, database, guard). Together with the quorum's Following this makes the
+     * generation ready.
+     *
+     * @param phases how long each phase of the start took, in order: {@code image}, {@code wal}, {@code postgres} (exec to
+     *               accepting), {@code configure}
+     */
+    record Configured(int generation, WriterAddress writer, Map<String, Duration> phases) implements GenerationEvent {}
+
+    /**
+     * No process and no directory of this generation is left; the actor has stopped.
+     *
+     * @param orderly true if the server shut down cleanly on request
+     * @param reason  what happened, for {@code last_error} and the log; no secrets
+     */
+    record Ended(int generation, boolean orderly, String reason) implements GenerationEvent {}
+}

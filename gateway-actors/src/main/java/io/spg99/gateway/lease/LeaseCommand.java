@@ -1,0 +1,31 @@
+package io.spg99.gateway.lease;
+
+import io.spg99.gateway.GatewayMessage;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/**
+ * What a Gateway asks of a database.
+ *
+ * <pre>
+ * Acquire (wakes the database)  -> Granted, when there is a writer | Refused
+ * Renew, every third of the ttl -> nothing | Revoked
+ * Release                       -> nothing
+ *                                  Revoked, at any time: the writer is gone, close its sessions
+ * </pre>
+ *
+ * A lease belongs to one Gateway and one generation. A Gateway that wants the next generation acquires again.
+ */
+public sealed interface LeaseCommand extends GatewayMessage {
+
+    /** Name of the asking Gateway, unique in the cluster and per start. */
+    String gateway();
+
+    record Acquire(String gateway, ActorRef<LeaseEvent> replyTo) implements LeaseCommand {}
+
+    /**
+     * @param connections client connections that count as activity (not those of metrics exporters and health checks)
+     */
+    record Renew(String gateway, int generation, int connections) implements LeaseCommand {}
+
+    record Release(String gateway, int generation) implements LeaseCommand {}
+}

@@ -1,0 +1,28 @@
+package io.spg99.gateway.lease;
+
+import io.spg99.gateway.GatewayMessage;
+import java.time.Duration;
+
+/** What a database tells a Gateway; see {@link LeaseCommand}. */
+public sealed interface LeaseEvent extends GatewayMessage {
+
+    /**
+     * @param host, port where the writer takes TLS connections with the Gateway's client certificate
+     * @param ttl        the Gateway renews within this time, or the lease is taken to be given back
+     */
+    record Granted(int generation, String host, int port, Duration ttl) implements LeaseEvent {}
+
+    /** Why a writer may not be used any longer. */
+    enum Reason {
+        /** The compute died or was lost; a new generation follows. */
+        WRITER_LOST,
+        /** Stopped by request; the next Acquire wakes it again. */
+        STOPPED,
+        DELETED
+    }
+
+    record Revoked(int generation, Reason reason) implements LeaseEvent {}
+
+    /** There will be no writer: deleted, in error. The three fields go to the client as they are. */
+    record Refused(String sqlState, String message, String hint) implements LeaseEvent {}
+}

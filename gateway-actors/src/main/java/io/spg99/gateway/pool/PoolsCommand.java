@@ -1,0 +1,35 @@
+package io.spg99.gateway.pool;
+
+import io.spg99.gateway.lease.LeaseCommand;
+import io.spg99.gateway.lease.LeaseEvent;
+import java.time.Duration;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/** What a Database actor tells its {@link ConnectionPools} child. */
+public sealed interface PoolsCommand {
+
+    /** A Gateway's word, passed on. */
+    record FromGateway(LeaseCommand command) implements PoolsCommand {}
+
+    /** A writer is ready: waiting and new Acquires are granted. */
+    record WriterReady(int generation, String host, int port) implements PoolsCommand {}
+
+    /** The writer is gone: all its leases are revoked; new Acquires wait (or are refused after {@link Refuse}). */
+    record WriterGone(LeaseEvent.Reason reason) implements PoolsCommand {}
+
+    /** From now on every Acquire, waiting or new, is answered with this. Undone by {@link WriterReady} or {@link Admit}. */
+    record Refuse(LeaseEvent.Refused answer) implements PoolsCommand {}
+
+    /** Acquires wait for a writer again. */
+    enum Admit implements PoolsCommand {
+        INSTANCE
+    }
+
+    /** @param idleTimeout empty time after which {@link PoolsEvent.Idle} is sent; zero for never */
+    record SetIdleTimeout(Duration idleTimeout) implements PoolsCommand {}
+
+    record GetActivity(ActorRef<PoolsEvent.Activity> replyTo) implements PoolsCommand {}
+
+    /** The pool actor's own timers. */
+    non-sealed interface Private extends PoolsCommand {}
+}

@@ -1,0 +1,42 @@
+package io.spg99.storage.object;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Path;
+import java.util.List;
+
+/**
+ * Object storage. Keys are {@code /}-separated words of {@code [A-Za-z0-9._-]}. All methods block; callers bring their
+ * own threads. A name is written once; what exists is complete and durable.
+ */
+public interface ObjectStore {
+
+    /**
+     * Stores a file's content under a new name.
+     *
+     * @return false, and nothing is changed, if the name exists
+     */
+    boolean putIfAbsent(String key, Path content) throws IOException;
+
+    /**
+     * Stores bytes under a new name.
+     *
+     * @return false, and nothing is changed, if the name exists
+     */
+    boolean putIfAbsent(String key, byte[] content) throws IOException;
+
+    /**
+     * Opens an object for reading.
+     *
+     * @throws java.io.FileNotFoundException if there is none of that name
+     */
+    InputStream open(String key) throws IOException;
+
+    boolean exists(String key) throws IOException;
+
+    /** Names that begin with {@code prefix}, sorted. */
+    List<String> list(String prefix) throws IOException;
+
+    /** Deletes an object; one that does not exist is no error. */
+    void delete(String key) throws IOException;
+}

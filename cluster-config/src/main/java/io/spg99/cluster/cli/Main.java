@@ -1,0 +1,38 @@
+package io.spg99.cluster.cli;
+
+import io.spg99.cluster.dev.UserError;
+import java.util.ServiceLoader;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+
+/** {@code ./spg99}: exit code 0 when all went well, 1 when the user must change something, 2 for a wrong call. */
+@Command(
+        name = "spg99",
+        description = "Serverless PostgreSQL on stock PostgreSQL 17.",
+        mixinStandardHelpOptions = true,
+        versionProvider = Version.class,
+        synopsisSubcommandLabel = "COMMAND",
+        subcommands = {DevCommand.class, CommandLine.HelpCommand.class},
+        footer = {"", "Run 'spg99 COMMAND --help' for a command's options."})
+public final class Main {
+
+    private Main() {}
+
+    public static void main(String[] arguments) {
+        CommandLine commandLine = new CommandLine(new Main());
+        for (Subcommand subcommand : ServiceLoader.load(Subcommand.class)) {
+            commandLine.addSubcommand(subcommand);
+        }
+        commandLine.setExecutionExceptionHandler((failure, command, parsed) -> {
+            if (failure instanceof UserError) {
+                command.getErr().println("spg99: " + failure.getMessage());
+            } else {
+                command.getErr().println("spg99: failed: " + failure);
+                failure.printStackTrace(command.getErr());
+            }
+            return 1;
+        });
+        commandLine.setUsageHelpAutoWidth(true);
+        System.exit(commandLine.execute(arguments));
+    }
+}

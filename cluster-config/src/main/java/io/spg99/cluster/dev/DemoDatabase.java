@@ -1,0 +1,65 @@
+package io.spg99.cluster.dev;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.time.Duration;
+
+/** The database that a new user finds ready, made the way a user makes one: through the API. */
+final class DemoDatabase {
+
+    private static final Duration LIMIT = Duration.ofSeconds(60);
+    private static final int CREATED = 201;
+    private static final int CONFLICT = 409;
+    private static final int OK = 200;
+
+    private final HttpClient http;
+    private final String url;
+    private final String key;
+
+    private DemoDatabase(HttpClient http, String url, String key) {
+        this.http = http;
+        this.url = url;
+        this.key = key;
+    }
+
+    /** Makes tenant and database unless they are there; returns the database's DSN. */
+    static String ensure(String url, String key, String tenant, String database) throws IOException {
+        try (HttpClient http = HttpClient.newHttpClient()) {
+            DemoDatabase demo = new DemoDatabase(http, url, key);
+            demo.post("/v2/tenants", tenant);
+            demo.post("/v2/tenants/" + tenant + "/dbs", database);
+            JsonNode credentials = demo.call("GET", "/v2/tenants/" + tenant + "/credentials", "", OK);
+            return credentials.path("dsn_template").asText().replace("{database}", database);
+        }
+    }
+
+    private void post(String path, String name) throws IOException {
+        call("POST", path, "{\"name\":\"" + name + "\"}", CREATED, CONFLICT);
+    }
+
+    private JsonNode call(String method, String path, String body, int... expected) throws IOException {
+        HttpRequest request = HttpRequest.newBuilder(URI.create(url + path))
+                .timeout(LIMIT)
+                .header("Authorization", "Bearer " + key)
+                .header("Content-Type", "application/json")
+                .method(method, HttpRequest.BodyPublishers.ofString(body))
+                .build();
+        try {
+            HttpResponse<String> response = http.send(request, HttpResponse.BodyHandlers.ofString());
+            for (int status : expected) {
+                if (response.statusCode() == status) {
+                    return new ObjectMapper().readTree(response.body());
+                }
+            }
+            throw new IOException("%s %s answered %d: %s".formatted(method, path, response.statusCode(), response.body()));
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted", e);
+        }
+    }
+}

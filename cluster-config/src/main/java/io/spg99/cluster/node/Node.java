@@ -1,0 +1,386 @@
+package io.spg99.cluster.node;
+
+import com.typesafe.config.Config;
+import com.typesafe.config.ConfigFactory;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.spg99.cluster.pki.PlatformPki;
+import io.spg99.compute.generation.ComputeGeneration;
+import io.spg99.compute.generation.ComputeNode;
+import io.spg99.compute.generation.ComputeSettings;
+import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.postgres.OsUser;
+import io.spg99.compute.postgres.PostgresBinaries;
+import io.spg99.gateway.pool.ConnectionPools;
+import io.spg99.gateway.pool.PoolsSettings;
+import io.spg99.gateway.server.GatewayServer;
+import io.spg99.gateway.server.GatewaySettings;
+import io.spg99.lifecycle.catalog.Catalog;
+import io.spg99.lifecycle.catalog.CatalogSettings;
+import io.spg99.lifecycle.catalog.MasterKey;
+import io.spg99.lifecycle.catalog.Reconciler;
+import io.spg99.lifecycle.catalog.Secrets;
+import io.spg99.lifecycle.database.ColdStarts;
+import io.spg99.lifecycle.database.DatabaseServices;
+import io.spg99.lifecycle.database.DatabaseTimings;
+import io.spg99.lifecycle.database.ShardedDatabases;
+import io.spg99.lifecycle.http.ApiServices;
+import io.spg99.lifecycle.http.ApiSettings;
+import io.spg99.lifecycle.http.Health;
+import io.spg99.lifecycle.http.HttpApi;
+import io.spg99.nodes.safekeeper.Safekeeper;
+import io.spg99.nodes.safekeeper.SafekeeperSettings;
+import io.spg99.storage.object.LocalObjectStore;
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.quorum.WalQuorum;
+import io.spg99.storage.quorum.WalQuorumSettings;
+import io.spg99.storage.safekeeper.ReceptionistSafekeepers;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.tls.TlsIdentity;
+import java.io.IOException;
+import java.security.SecureRandom;
+import java.sql.SQLException;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.apache.pekko.actor.Address;
+import org.apache.pekko.actor.AddressFromURIString;
+import org.apache.pekko.actor.CoordinatedShutdown;
+import org.apache.pekko.actor.typed.ActorSystem;
+import org.apache.pekko.actor.typed.Props;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.cluster.MemberStatus;
+import org.apache.pekko.cluster.typed.Cluster;
+import org.apache.pekko.cluster.typed.JoinSeedNodes;
+import org.apache.pekko.http.javadsl.ServerBinding;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One member of the platform: an ActorSystem with the parts that its roles ask for. Methods here block; nothing of this
+ * runs on an actor.
+ */
+public final class Node {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Node.class);
+
+    private static final Duration JOIN_LIMIT = Duration.ofSeconds(60);
+    private static final Duration STOP_LIMIT = Duration.ofSeconds(9);
+    private static final Duration GATEWAY_STOP_LIMIT = Duration.ofSeconds(1);
+    private static final Duration LEASE_TTL = Duration.ofSeconds(15);
+    private static final Duration HEALTH_INTERVAL = Duration.ofSeconds(5);
+
+    /** Gateways that one database keeps track of; a cluster has a few. */
+    private static final int MAX_GATEWAYS = 1000;
+
+    /** Blocking steps of starting and stopping computes: mostly copying and waiting. */
+    private static final int BLOCKING_THREADS = 32;
+
+    private static final int BLOCKING_QUEUE = 10_000;
+
+    private final NodeSettings settings;
+    private final ActorSystem<Void> system;
+    private final PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    private final ReceptionistSafekeepers safekeepers = new ReceptionistSafekeepers();
+    private final ExecutorService blocking = blockingThreads();
+    /** What {@link #stop} closes, in this order, when the actors are gone. */
+    private final List<AutoCloseable> resources = new ArrayList<>();
+
+    private @Nullable GatewayServer gateway;
+    private @Nullable ServerBinding api;
+    private volatile boolean catalogAnswers;
+
+    private Node(NodeSettings settings, ActorSystem<Void> system) {
+        this.settings = settings;
+        this.system = system;
+    }
+
+    /**
+     * Starts a node and returns when it does its work.
+     *
+     * @param binaries PostgreSQL's programs, once they are unpacked
+     * @param journal  completes when the journal's PostgreSQL serves
+     * @throws CompletionException if a part does not start; what had started is stopped again
+     */
+    public static Node start(
+            NodeSettings settings,
+            PlatformPki pki,
+            CompletableFuture<PostgresBinaries> binaries,
+            OsUser user,
+            CompletableFuture<?> journal) {
+        ActorSystem<Void> system = ActorSystem.create(Behaviors.empty(), "spg99", config(settings, pki));
+        Node node = new Node(settings, system);
+        try {
+            node.startParts(pki, binaries, user, journal);
+            return node;
+        } catch (IOException | SQLException | RuntimeException e) {
+            node.stop();
+            throw e instanceof CompletionException completion ? completion : new CompletionException(e);
+        }
+    }
+
+    private static Config config(NodeSettings settings, PlatformPki pki) {
+        Map<String, Object> own = new HashMap<>();
+        own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());
+        own.put("pekko.remote.artery.canonical.hostname", settings.host());
+        own.put("pekko.remote.artery.canonical.port", settings.clusterPort());
+        String database = "pekko-persistence-jdbc.shared-databases.slick.db.";
+        own.put(database + "url", settings.journal().jdbcUrl());
+        own.put(database + "user", settings.journal().user());
+        own.put(database + "password", settings.journal().password());
+        return ConfigFactory.parseMap(own)
+                .withFallback(ConfigFactory.parseResources("spg99.conf"))
+                .withFallback(ConfigFactory.defaultReference())
+                .resolve();
+    }
+
+    private void startParts(
+            PlatformPki pki, CompletableFuture<PostgresBinaries> binaries, OsUser user, CompletableFuture<?> journal)
+            throws IOException, SQLException {
+        join();
+        system.systemActorOf(safekeepers.follow(), "safekeeper-directory", Props.empty());
+        if (settings.has(Role.SAFEKEEPER)) {
+            startSafekeepers(pki);
+        }
+        if (settings.roles().equals(Set.of(Role.SAFEKEEPER))) {
+            awaitUp();
+            return;
+        }
+        PostgresBinaries unpacked = binaries.join();
+        journal.join();
+        Catalog catalog = openCatalog();
+        ShardedDatabases databases = settings.has(Role.COMPUTE)
+                ? ShardedDatabases.host(system, computeServices(pki, unpacked, user, catalog))
+                : ShardedDatabases.proxy(system);
+        awaitUp();
+        if (settings.has(Role.GATEWAY)) {
+            gateway = GatewayServer.start(system, gatewaySettings(pki), catalog.directory(), databases, meters)
+                    .toCompletableFuture()
+                    .join();
+        }
+        if (settings.has(Role.CONTROL)) {
+            startControl(catalog, databases);
+        }
+    }
+
+    private void join() {
+        Cluster cluster = Cluster.get(system);
+        List<Address> seeds = settings.seeds().stream()
+                .map(seed -> AddressFromURIString.parse("pekko://spg99@" + seed))
+                .toList();
+        cluster.manager()
+                .tell(new JoinSeedNodes(seeds.isEmpty() ? List.of(cluster.selfMember().address()) : seeds));
+    }
+
+    private void awaitUp() {
+        CompletableFuture<Void> up = new CompletableFuture<>();
+        org.apache.pekko.cluster.Cluster.get(system).registerOnMemberUp(() -> up.complete(null));
+        up.orTimeout(JOIN_LIMIT.toSeconds(), TimeUnit.SECONDS).join();
+    }
+
+    private void startSafekeepers(PlatformPki pki) throws IOException {
+        TlsIdentity identity = pki.internal(TlsIdentity.SAFEKEEPER);
+        for (String word : settings.safekeepers()) {
+            SafekeeperId id = new SafekeeperId(word);
+            SafekeeperSettings safekeeper = new SafekeeperSettings(
+                    id,
+                    settings.data().resolve("safekeepers").resolve(word),
+                    settings.host(),
+                    0,
+                    identity);
+            system.systemActorOf(Safekeeper.create(safekeeper), "safekeeper-" + word, Props.empty());
+        }
+    }
+
+    private Catalog openCatalog() throws SQLException {
+        SecureRandom random = new SecureRandom();
+        NodeSettings.Journal journal = settings.journal();
+        Catalog catalog = Catalog.open(
+                CatalogSettings.from(
+                        system.settings().config(), journal.jdbcUrl(), journal.user(), journal.password()),
+                new MasterKey(settings.masterKey(), random),
+                random,
+                Clock.systemUTC());
+        resources.add(catalog);
+        return catalog;
+    }
+
+    private DatabaseServices computeServices(
+            PlatformPki pki, PostgresBinaries binaries, OsUser user, Catalog catalog) throws IOException {
+        ObjectStore objects = new LocalObjectStore(settings.data().resolve("objects"));
+        BaseImages images =
+                new BaseImages(binaries, user, objects, settings.postgres().resolve("images"));
+        resources.add(images);
+        TlsIdentity identity = pki.internal(TlsIdentity.COMPUTE);
+        ComputeNode compute = new ComputeNode(
+                binaries,
+                user,
+                images,
+                settings.postgres().resolve("run"),
+                identity,
+                new SafekeeperWal(identity),
+                blocking,
+                Clock.systemUTC(),
+                ComputeSettings.defaults());
+        compute.sweep();
+        // Made while the rest starts: the first database would wait for it.
+        CompletableFuture.runAsync(() -> ensureImage(images), blocking);
+        return new DatabaseServices(
+                base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
+                (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
+                owner -> ConnectionPools.create(
+                        owner, new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS), Clock.systemUTC()),
+                new ImageTimelines(images, objects, blocking),
+                catalog.databases(),
+                new ColdStarts(meters),
+                settings.name(),
+                DatabaseTimings.from(system.settings().config()),
+                Clock.systemUTC());
+    }
+
+    private static void ensureImage(BaseImages images) {
+        try {
+            images.ensure();
+        } catch (IOException e) {
+            // Whoever needs it tries again and reports the failure where it matters.
+            LOG.warn("the base image could not be made: {}", e.getMessage());
+        }
+    }
+
+    private GatewaySettings gatewaySettings(PlatformPki pki) throws IOException {
+        TlsIdentity server = pki.gatewayServer(List.of(settings.host()));
+        TlsIdentity client = pki.internal(TlsIdentity.GATEWAY);
+        Map<String, Object> own = Map.of(
+                "host", settings.host(),
+                "port", settings.gatewayPort(),
+                "tls.server-certificate", server.certificate().toString(),
+                "tls.server-key", server.key().toString(),
+                "tls.client-certificate", client.certificate().toString(),
+                "tls.client-key", client.key().toString(),
+                "tls.backend-ca", client.ca().toString(),
+                "tls.backend-name", TlsIdentity.SERVER_NAME);
+        return GatewaySettings.from(
+                ConfigFactory.parseMap(own).withFallback(system.settings().config().getConfig("spg99.gateway")));
+    }
+
+    private void startControl(Catalog catalog, ShardedDatabases databases) {
+        catalog.apiKeys().ensure("bootstrap", settings.apiKey()).toCompletableFuture().join();
+        checkCatalog(catalog);
+        system.scheduler()
+                .scheduleWithFixedDelay(
+                        HEALTH_INTERVAL, HEALTH_INTERVAL, () -> checkCatalog(catalog), system.executionContext());
+        String gatewayAddress = settings.host() + ":" + settings.gatewayPort();
+        api = HttpApi.start(
+                        system,
+                        ApiSettings.from(system.settings().config(), settings.host(), settings.httpPort()),
+                        new ApiServices(
+                                catalog,
+                                databases,
+                                new Secrets(new SecureRandom()),
+                                this::health,
+                                meters,
+                                () -> gatewayAddress))
+                .toCompletableFuture()
+                .join();
+        new Reconciler(catalog, databases)
+                .run()
+                .whenComplete((seen, failure) -> {
+                    if (failure != null) {
+                        LOG.warn("databases could not be looked after at start: {}", failure.getMessage());
+                    } else if (seen > 0) {
+                        LOG.info("databases looked after at start: count={}", seen);
+                    }
+                });
+    }
+
+    private void checkCatalog(Catalog catalog) {
+        catalog.ping().whenComplete((done, failure) -> catalogAnswers = failure == null);
+    }
+
+    private SortedMap<String, Health.RoleHealth> health() {
+        boolean up = Cluster.get(system).selfMember().status().equals(MemberStatus.up());
+        String member = up ? "member of the cluster" : "not a member of the cluster yet";
+        SortedMap<String, Health.RoleHealth> roles = new TreeMap<>();
+        for (Role role : settings.roles()) {
+            roles.put(
+                    role.word(),
+                    switch (role) {
+                        case CONTROL -> new Health.RoleHealth(
+                                true, catalogAnswers, catalogAnswers ? "the catalog answers" : "the catalog is silent");
+                        case COMPUTE, GATEWAY -> new Health.RoleHealth(true, up, member);
+                        case SAFEKEEPER -> {
+                            int reachable = safekeepers.reachable().size();
+                            yield new Health.RoleHealth(
+                                    true,
+                                    reachable >= SafekeeperId.QUORUM,
+                                    reachable + " of " + SafekeeperId.ALL.size() + " Safekeepers reachable");
+                        }
+                    });
+        }
+        return roles;
+    }
+
+    /** Stops in order: clients first, then the writers, then what they stand on. Within about 9 s. */
+    public void stop() {
+        quietly("gateway", gateway == null ? null : gateway.stop(GATEWAY_STOP_LIMIT), GATEWAY_STOP_LIMIT.plusSeconds(1));
+        quietly("HTTP API", api == null ? null : api.terminate(Duration.ofMillis(500)), Duration.ofSeconds(1));
+        quietly(
+                "actors",
+                CoordinatedShutdown.get(system).runAll(CoordinatedShutdown.jvmExitReason()),
+                STOP_LIMIT);
+        blocking.shutdown();
+        for (AutoCloseable resource : resources) {
+            try {
+                resource.close();
+            } catch (Exception e) {
+                LOG.warn("could not be closed: {}", resource, e);
+            }
+        }
+    }
+
+    private static void quietly(String part, @Nullable CompletionStage<?> stopping, Duration limit) {
+        if (stopping == null) {
+            return;
+        }
+        try {
+            stopping.toCompletableFuture().get(limit.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (ExecutionException | TimeoutException e) {
+            LOG.warn("did not stop in order: part={} reason={}", part, e.toString());
+        }
+    }
+
+    private static ExecutorService blockingThreads() {
+        AtomicInteger number = new AtomicInteger();
+        ThreadPoolExecutor threads = new ThreadPoolExecutor(
+                BLOCKING_THREADS,
+                BLOCKING_THREADS,
+                30,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(BLOCKING_QUEUE),
+                task -> Thread.ofPlatform()
+                        .daemon()
+                        .name("blocking-" + number.incrementAndGet())
+                        .unstarted(task));
+        threads.allowCoreThreadTimeOut(true);
+        return threads;
+    }
+}

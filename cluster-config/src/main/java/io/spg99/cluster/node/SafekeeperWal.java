@@ -1,0 +1,28 @@
+package io.spg99.cluster.node;
+
+import io.spg99.compute.generation.GenerationSpec;
+import io.spg99.compute.generation.WalProvider;
+import io.spg99.storage.safekeeper.WalFetch;
+import io.spg99.storage.safekeeper.WalSegmentFiles;
+import io.spg99.storage.tls.TlsIdentity;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/** Brings a new generation's WAL from the Safekeepers. */
+final class SafekeeperWal implements WalProvider {
+
+    private final TlsIdentity identity;
+
+    SafekeeperWal(TlsIdentity identity) {
+        this.identity = identity;
+    }
+
+    @Override
+    public void fetch(GenerationSpec spec, Path pgWal) throws IOException {
+        WalFetch fetch = new WalFetch(spec.base().timeline(), identity, "generation-" + spec.generation());
+        try (WalSegmentFiles files =
+                new WalSegmentFiles(pgWal, spec.history(), spec.base().segmentSize())) {
+            fetch.fetch(spec.sources(), spec.history(), spec.base().start(), spec.end(), files);
+        }
+    }
+}

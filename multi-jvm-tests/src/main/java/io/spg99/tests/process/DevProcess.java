@@ -1,0 +1,170 @@
+package io.spg99.tests.process;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.net.ServerSocket;
+import java.net.URI;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/** {@code spg99 dev} as a child process on this process's class path. */
+public final class DevProcess implements AutoCloseable {
+
+    private static final Duration START_LIMIT = Duration.ofSeconds(90);
+    private static final Duration STOP_LIMIT = Duration.ofSeconds(20);
+
+    private final Process process;
+    private final Path data;
+    private final JsonNode dev;
+
+    private DevProcess(Process process, Path data, JsonNode dev) {
+        this.process = process;
+        this.data = data;
+        this.dev = dev;
+    }
+
+    /** Starts {@code dev} on a data directory and free ports, and waits until it says that it is ready. */
+    public static DevProcess start(Path data, String... options) {
+        try {
+            Process process = launch(data, options);
+            awaitReady(process);
+            JsonNode dev = new ObjectMapper().readTree(data.resolve("dev.json").toFile());
+            return new DevProcess(process, data, dev);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Starts {@code dev} without waiting; its output is on the process's standard output. */
+    public static Process launch(Path data, String... options) throws IOException {
+        List<String> command = new ArrayList<>(List.of("dev", "--data", data.toString()));
+        List<String> given = List.of(options);
+        for (String port : List.of("--http-port", "--gateway-port")) {
+            if (!given.contains(port)) {
+                command.addAll(List.of(port, String.valueOf(freePort())));
+            }
+        }
+        command.addAll(given);
+        return JavaProcess.start(command);
+    }
+
+    public static int freePort() throws IOException {
+        try (ServerSocket socket = new ServerSocket(0)) {
+            return socket.getLocalPort();
+        }
+    }
+
+    private static void awaitReady(Process process) {
+        // The last line before the platform serves; everything is read on, so that the child never blocks on a full pipe.
+        CompletableFuture<Boolean> ready = new CompletableFuture<>();
+        StringBuilder output = new StringBuilder();
+        Thread.ofPlatform().daemon().name("dev-output").start(() -> {
+            try (BufferedReader lines = process.inputReader()) {
+                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+                    output.append(line).append('\n');
+                    if (line.contains("psql ")) {
+                        ready.complete(true);
+                    }
+                }
+            } catch (IOException e) {
+                output.append(e);
+            }
+            ready.complete(false);
+        });
+        try {
+            if (ready.get(START_LIMIT.toSeconds(), TimeUnit.SECONDS)) {
+                return;
+            }
+        } catch (InterruptedException | ExecutionException | TimeoutException e) {
+            output.append(e);
+        }
+        process.destroyForcibly();
+        throw new IllegalStateException("dev did not become ready: " + output);
+    }
+
+    /** A field of {@code dev.json}. */
+    public String get(String field) {
+        return dev.path(field).asText();
+    }
+
+    public Path data() {
+        return data;
+    }
+
+    public Process process() {
+        return process;
+    }
+
+    /** The demo tenant's {@code pg_user}. */
+    public String user() {
+        return userInfo()[0];
+    }
+
+    public String password() {
+        return userInfo()[1];
+    }
+
+    private String[] userInfo() {
+        return URI.create(get("dsn")).getUserInfo().split(":", 2);
+    }
+
+    /** The demo database as a JDBC URL for PgJDBC, TLS required. */
+    public String jdbcUrl() {
+        return jdbcUrl(get("database"));
+    }
+
+    public String jdbcUrl(String database) {
+        return "jdbc:postgresql://%s:%s/%s?sslmode=require"
+                .formatted(get("gateway_host"), get("gateway_port"), database);
+    }
+
+    public ApiClient api() {
+        return new ApiClient(get("api_url"), get("api_key"));
+    }
+
+    /** SIGTERM, and waits for the orderly end. */
+    public void stop() {
+        process.destroy();
+        await();
+    }
+
+    /** SIGKILL. */
+    public void kill() {
+        process.destroyForcibly();
+        await();
+    }
+
+    private void await() {
+        try {
+            if (!process.waitFor(STOP_LIMIT.toSeconds(), TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+                throw new IllegalStateException("dev did not end: limit=" + STOP_LIMIT + " pid=" + process.pid());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        if (process.isAlive()) {
+            stop();
+        }
+    }
+
+    /** A directory under the system's temporary one that PostgreSQL's user can reach. */
+    public static Path temporaryDirectory() throws IOException {
+        return Files.createTempDirectory("spg99-");
+    }
+}

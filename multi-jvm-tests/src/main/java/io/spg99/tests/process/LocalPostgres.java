@@ -1,0 +1,114 @@
+package io.spg99.tests.process;
+
+import io.spg99.compute.postgres.FileTree;
+import io.spg99.compute.postgres.OsUser;
+import io.spg99.compute.postgres.PostgresBinaries;
+import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.compute.postgres.Programs;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/** Stock PostgreSQL 17 over a local directory, as one would run it without SPG99: the yardstick of the benchmarks. */
+public final class LocalPostgres implements AutoCloseable {
+
+    private static final Duration LIMIT = Duration.ofSeconds(60);
+
+    private final PostgresBinaries binaries;
+    private final OsUser user;
+    private final Path data;
+    private final int port;
+    private @Nullable PostgresProcess server;
+
+    private LocalPostgres(PostgresBinaries binaries, OsUser user, Path data, int port) {
+        this.binaries = binaries;
+        this.user = user;
+        this.data = data;
+        this.port = port;
+    }
+
+    /** Makes a cluster in a new directory, with PostgreSQL's own settings. */
+    public static LocalPostgres create(Path directory) throws IOException {
+        OsUser user = OsUser.forPostgres();
+        for (Path path : List.of(directory.getParent() == null ? directory : directory.getParent(), directory)) {
+            Files.createDirectories(path);
+            Files.setPosixFilePermissions(path, PosixFilePermissions.fromString("rwxr-xr-x"));
+        }
+        PostgresBinaries binaries = PostgresBinaries.unpack(directory);
+        Path parent = user.createPrivateDirectory(directory.resolve("cluster"));
+        Path data = parent.resolve("data");
+        Programs.run(
+                user.command(List.of(
+                        binaries.program("initdb").toString(),
+                        "--pgdata=" + data,
+                        "--username=local",
+                        "--auth=trust",
+                        "--locale=C",
+                        "--locale-provider=builtin",
+                        "--builtin-locale=C.UTF-8",
+                        "--encoding=UTF8")),
+                PostgresProcess.environment(),
+                "",
+                LIMIT);
+        return new LocalPostgres(binaries, user, data, PostgresProcess.freePort(InetAddress.getLoopbackAddress()));
+    }
+
+    /** Starts the server and returns when it says that it accepts connections. */
+    public void start() throws IOException {
+        PostgresProcess started = PostgresProcess.start(new PostgresProcess.Launch(
+                binaries,
+                user,
+                data,
+                Map.of(
+                        "listen_addresses", "127.0.0.1",
+                        "port", String.valueOf(port),
+                        "unix_socket_directories", ""),
+                line -> {}));
+        server = started;
+        try {
+            started.ready().toCompletableFuture().get(LIMIT.toSeconds(), TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException | InterruptedException e) {
+            throw new IOException("the local PostgreSQL did not start: " + started.lastError(), e);
+        }
+    }
+
+    public Connection connect() throws SQLException {
+        return DriverManager.getConnection(
+                "jdbc:postgresql://127.0.0.1:%d/postgres?sslmode=disable".formatted(port), "local", "");
+    }
+
+    /** Fast shutdown, and waits for it. */
+    public void stop() throws IOException {
+        PostgresProcess running = server;
+        if (running == null) {
+            return;
+        }
+        server = null;
+        try {
+            running.stop(PostgresProcess.Stop.FAST, LIMIT).toCompletableFuture().get(LIMIT.toSeconds(), TimeUnit.SECONDS);
+        } catch (ExecutionException | TimeoutException | InterruptedException e) {
+            throw new IOException("the local PostgreSQL did not stop", e);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        stop();
+    }
+
+    public static void deleteTree(Path directory) throws IOException {
+        FileTree.delete(directory);
+    }
+}

@@ -1,0 +1,153 @@
+package io.spg99.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.tests.process.ApiClient;
+import io.spg99.tests.process.DevProcess;
+import io.spg99.tests.process.LocalPostgres;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.net.Socket;
+import java.net.SocketException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** Garbage at the doors: clear errors, bounded memory, and the service goes on. */
+class BadInputIT {
+
+    private static final long MEMORY_ALLOWANCE_KB = 160 * 1024;
+
+    private static DevProcess dev;
+
+    private static Path directory;
+
+    @BeforeAll
+    static void start() throws IOException {
+        directory = DevProcess.temporaryDirectory();
+        dev = DevProcess.start(directory.resolve("data"));
+    }
+
+    @AfterAll
+    static void stop() throws IOException {
+        dev.close();
+        LocalPostgres.deleteTree(directory);
+    }
+
+    private static Socket gateway() throws IOException {
+        Socket socket = new Socket(dev.get("gateway_host"), Integer.parseInt(dev.get("gateway_port")));
+        socket.setSoTimeout(30_000);
+        return socket;
+    }
+
+    private static void assertServes() throws SQLException {
+        try (Connection connection = DriverManager.getConnection(dev.jdbcUrl(), dev.user(), dev.password())) {
+            assertTrue(connection.isValid(10));
+        }
+    }
+
+    private static long residentKilobytes() throws IOException {
+        return Files.readAllLines(Path.of("/proc/" + dev.process().pid() + "/status")).stream()
+                .filter(line -> line.startsWith("VmRSS:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                .findFirst()
+                .orElseThrow();
+    }
+
+    /** Sends bytes and reads until the Gateway closes; an abrupt close counts as one. */
+    private static byte[] exchange(byte[] sent) throws IOException {
+        try (Socket socket = gateway()) {
+            OutputStream out = socket.getOutputStream();
+            try {
+                out.write(sent);
+                out.flush();
+                socket.shutdownOutput();
+                InputStream in = socket.getInputStream();
+                return in.readAllBytes();
+            } catch (SocketException e) {
+                return new byte[0];
+            }
+        }
+    }
+
+    @Test
+    void givenRandomBytes_whenSentToTheGateway_thenItClosesAndServesOn() throws Exception {
+        Random random = new Random(42);
+        for (int i = 0; i < 200; i++) {
+            byte[] garbage = new byte[1 + random.nextInt(2000)];
+            random.nextBytes(garbage);
+            exchange(garbage);
+        }
+        assertServes();
+    }
+
+    @Test
+    void givenBrokenStartupPackets_whenSent_thenTheyAreProtocolViolations() throws Exception {
+        byte[] oversized = ByteBuffer.allocate(8).putInt(1 << 30).putInt(196608).array();
+        assertTrue(new String(exchange(oversized)).contains("08P01"));
+        byte[] tiny = ByteBuffer.allocate(4).putInt(3).array();
+        assertTrue(new String(exchange(tiny)).contains("08P01"));
+        byte[] truncated = ByteBuffer.allocate(12).putInt(100).putInt(196608).putInt(0).array();
+        exchange(truncated);
+        assertServes();
+    }
+
+    @Test
+    void givenAThousandHalfOpenConnections_whenAClientComes_thenItIsServedAndMemoryStaysBounded() throws Exception {
+        long before = residentKilobytes();
+        List<Socket> halfOpen = new ArrayList<>();
+        try {
+            for (int i = 0; i < 1000; i++) {
+                Socket socket = gateway();
+                socket.getOutputStream().write(0);
+                halfOpen.add(socket);
+            }
+            assertServes();
+            long after = residentKilobytes();
+            assertTrue(after - before < MEMORY_ALLOWANCE_KB, "before=%d after=%d kB".formatted(before, after));
+        } finally {
+            for (Socket socket : halfOpen) {
+                socket.close();
+            }
+        }
+        assertServes();
+    }
+
+    @Test
+    void givenBadRequests_whenSentToTheApi_thenTheAnswerSaysWhatIsWrong() {
+        ApiClient api = dev.api();
+        assertError(400, "BadRequest", api.post("/v2/tenants", "{\"name\":"));
+        assertError(400, "BadRequest", api.post("/v2/tenants", "{\"name\":\"1st\"}"));
+        assertError(400, "BadRequest", api.post("/v2/tenants", "{\"name\":\"" + "x".repeat(64) + "\"}"));
+        assertError(400, "BadRequest", api.post("/v2/tenants", "{\"nom\":\"x\"}"));
+        assertError(400, "BadRequest", api.post("/v2/tenants", "[]"));
+        assertError(409, "Conflict", api.post("/v2/tenants", "{\"name\":\"demo\"}"));
+        assertError(413, "TooLarge", api.post("/v2/tenants", "{\"name\":\"" + "x".repeat(2_000_000) + "\"}"));
+        assertError(404, "NotFound", api.get("/v2/tenants/nobody"));
+        assertError(404, "NotFound", api.get("/v2/nothing"));
+        assertError(400, "BadRequest", api.get("/v2/tenants/demo/dbs?limit=501"));
+        assertError(401, "Unauthorized", new ApiClient(dev.get("api_url"), "wrong").get("/v2/tenants"));
+        assertEquals(200, api.get("/v2/health").status());
+        assertEquals(200, api.get("/v2/openapi.json").status());
+    }
+
+    private static void assertError(int status, String error, ApiClient.Answer answer) {
+        assertEquals(status, answer.status(), answer.toString());
+        assertEquals(error, answer.body().path("error").asText(), answer.toString());
+        String message = answer.body().path("message").asText();
+        assertFalse(message.isEmpty(), answer.toString());
+        assertFalse(message.contains("Exception") || message.contains("io.spg99"), message);
+    }
+}

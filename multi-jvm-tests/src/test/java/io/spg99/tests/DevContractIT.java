@@ -1,0 +1,147 @@
+package io.spg99.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.tests.process.DevProcess;
+import io.spg99.tests.process.JavaProcess;
+import io.spg99.tests.process.LocalPostgres;
+import io.spg99.tests.process.PostgresProcesses;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** What {@code ./spg99 dev} promises about itself: files, ports, signals, and what is left behind. */
+class DevContractIT {
+
+    private Path directory;
+
+    @BeforeEach
+    void makeDirectory() throws IOException {
+        directory = DevProcess.temporaryDirectory();
+    }
+
+    @AfterEach
+    void removeDirectory() throws IOException {
+        LocalPostgres.deleteTree(directory);
+    }
+
+    private record Outcome(int exitCode, String output) {}
+
+    private static Outcome run(String... arguments) throws Exception {
+        return finish(JavaProcess.start(List.of(arguments)));
+    }
+
+    private static Outcome finish(Process process) throws Exception {
+        String output = new String(process.getInputStream().readAllBytes());
+        assertTrue(process.waitFor(30, TimeUnit.SECONDS), "did not end: " + output);
+        return new Outcome(process.exitValue(), output);
+    }
+
+    private static void assertRefused(Outcome outcome, String hint) {
+        assertEquals(1, outcome.exitCode(), outcome.output());
+        List<String> lines = outcome.output().lines().toList();
+        assertEquals(1, lines.size(), outcome.output());
+        assertTrue(lines.get(0).startsWith("spg99: ") && lines.get(0).contains(hint), outcome.output());
+    }
+
+    @Test
+    void helpAndVersionExist() throws Exception {
+        assertTrue(run("--help").output().contains("dev"));
+        assertTrue(run("dev", "--help").output().contains("--idle-timeout"));
+        assertTrue(run("--version").output().contains("spg99"));
+        assertEquals(2, run("dev", "--no-such-option").exitCode());
+    }
+
+    @Test
+    void givenABusyPort_whenStarted_thenOneLineSaysWhatToDo() throws Exception {
+        try (ServerSocket busy = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            String port = String.valueOf(busy.getLocalPort());
+            assertRefused(finish(DevProcess.launch(directory.resolve("a"), "--http-port", port)), "--http-port");
+            assertRefused(finish(DevProcess.launch(directory.resolve("b"), "--gateway-port", port)), "--gateway-port");
+        }
+    }
+
+    @Test
+    void givenADirectoryOfSomebodyElse_whenStarted_thenItIsLeftAlone() throws Exception {
+        Path foreign = Files.createDirectory(directory.resolve("foreign"));
+        Path file = Files.writeString(foreign.resolve("thesis.txt"), "years of work");
+        assertRefused(finish(DevProcess.launch(foreign)), "--data");
+        assertRefused(finish(DevProcess.launch(foreign, "--reset")), "--data");
+        assertTrue(Files.exists(file));
+        assertRefused(finish(DevProcess.launch(file)), "--data");
+    }
+
+    @Test
+    void givenARunningPlatform_whenASecondStartsOnItsDirectory_thenItIsRefused() throws Exception {
+        Path data = directory.resolve("data");
+        try (DevProcess first = DevProcess.start(data)) {
+            assertRefused(finish(DevProcess.launch(data)), "another spg99");
+            assertTrue(first.process().isAlive());
+
+            assertEquals("demo", first.get("tenant"));
+            assertEquals("app", first.get("database"));
+            for (String field : List.of("api_url", "api_key", "console_url", "gateway_host", "gateway_port", "dsn")) {
+                assertFalse(first.get(field).isEmpty(), field);
+            }
+            assertTrue(Files.exists(Path.of(first.get("gateway_ca"))));
+            assertEquals(
+                    "rw-------",
+                    PosixFilePermissions.toString(Files.getPosixFilePermissions(data.resolve("dev.json"))));
+        }
+    }
+
+    @Test
+    void givenALedger_whenTheProgramIsKilledAndStartedAgain_thenNothingAcknowledgedIsMissing() throws Exception {
+        Path data = directory.resolve("data");
+        DevProcess dev = DevProcess.start(data);
+        Ledger ledger = new Ledger(dev.jdbcUrl(), dev.user(), dev.password());
+        ledger.createTable();
+        ledger.start(4);
+        ledger.awaitProgress(500);
+        dev.kill();
+        Awaitility.await("end of every PostgreSQL process")
+                .atMost(Duration.ofSeconds(5))
+                .until(() -> PostgresProcesses.workingBelow(data).isEmpty());
+        ledger.stop();
+        try (DevProcess again = DevProcess.start(data)) {
+            assertEquals(dev.password(), again.password());
+            assertEquals(dev.get("api_key"), again.get("api_key"));
+            assertEquals(dev.get("dsn").replace(dev.get("gateway_port"), ""), again.get("dsn").replace(again.get("gateway_port"), ""));
+            ledger.at(again.jdbcUrl()).verify();
+        }
+    }
+
+    @Test
+    void givenAnOrderlyStop_whenADatabaseIsAwake_thenNoProcessIsLeftAndTheDataIsThere() throws Exception {
+        Path data = directory.resolve("data");
+        Ledger ledger;
+        try (DevProcess dev = DevProcess.start(data)) {
+            ledger = new Ledger(dev.jdbcUrl(), dev.user(), dev.password());
+            ledger.createTable();
+            ledger.start(2);
+            ledger.awaitProgress(50);
+            Instant begin = Instant.now();
+            dev.stop();
+            Duration took = Duration.between(begin, Instant.now());
+            assertTrue(took.compareTo(Duration.ofSeconds(10)) < 0, "took " + took);
+        }
+        ledger.stop();
+        assertEquals(List.of(), PostgresProcesses.workingBelow(data));
+        try (DevProcess again = DevProcess.start(data)) {
+            ledger.at(again.jdbcUrl()).verify();
+        }
+    }
+}

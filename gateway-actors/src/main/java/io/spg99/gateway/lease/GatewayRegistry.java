@@ -131,7 +131,9 @@ public final class GatewayRegistry {
         if (terminated instanceof ChildFailed failed) {
             LOG.error("the actor of a database failed; its sessions are closed", failed.getCause());
         }
-        databases.values().removeIf(entry -> entry.actor.equals(terminated.getRef()));
+        databases
+                .values()
+                .removeIf(entry -> entry.actor.path().equals(terminated.getRef().path()));
         return Behaviors.same();
     }
 }

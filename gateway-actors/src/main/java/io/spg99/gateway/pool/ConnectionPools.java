@@ -161,6 +161,7 @@ public final class ConnectionPools {
         boolean all = release.generation() == LeaseCommand.Release.ANY_GENERATION;
         if (all) {
             waiting.remove(release.gateway());
+            demanded = demanded && !waiting.isEmpty();
         }
         if (all || writer.map(PoolsCommand.WriterReady::generation).orElse(0) == release.generation()) {
             changeLeases(() -> leases.remove(release.gateway()));
@@ -209,6 +210,7 @@ public final class ConnectionPools {
     private void onTick() {
         Instant now = clock.instant();
         waiting.values().removeIf(waiter -> !waiter.expires().isAfter(now));
+        demanded = demanded && !waiting.isEmpty();
         changeLeases(() -> leases.values().removeIf(held -> !held.expires().isAfter(now)));
         boolean unconfirmed =
                 leases.values().stream().anyMatch(held -> held.connections().isEmpty());

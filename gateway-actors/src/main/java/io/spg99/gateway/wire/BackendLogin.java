@@ -61,42 +61,46 @@ public final class BackendLogin {
 
     private Optional<Step> onFrame(FrameDecoder.Frame frame, ByteBuf forClient) {
         ByteBuf body = frame.body();
-        switch (frame.type()) {
-            case Protocol.AUTHENTICATION -> {
-                int kind = body.readableBytes() >= Integer.BYTES ? body.readInt() : -1;
-                return kind == Protocol.AUTH_OK
-                        ? Optional.empty()
-                        : Optional.of(
-                                new Unexpected("authentication request " + kind + " in place of AuthenticationOk"));
-            }
-            case Protocol.BACKEND_KEY_DATA -> {
-                if (body.readableBytes() != 2 * Integer.BYTES) {
-                    return Optional.of(new Unexpected("BackendKeyData of " + body.readableBytes() + " bytes"));
-                }
-                processId = body.readInt();
-                secretKey = body.readInt();
-                return Optional.empty();
-            }
-            case Protocol.PARAMETER_STATUS, Protocol.NOTICE_RESPONSE, Protocol.READY_FOR_QUERY -> {
-                if (forClient.readableBytes() + body.readableBytes() > MAX_COLLECTED) {
-                    return Optional.of(new Unexpected("more than " + MAX_COLLECTED + " bytes before ReadyForQuery"));
-                }
-                int start = ServerMessages.begin(forClient, frame.type());
-                forClient.writeBytes(body);
-                ServerMessages.end(forClient, start);
-                return frame.type() == Protocol.READY_FOR_QUERY
-                        ? Optional.of(new LoggedIn(processId, secretKey))
-                        : Optional.empty();
-            }
-            case Protocol.ERROR_RESPONSE -> {
-                return Optional.of(new Refused(new SqlError(
-                        BackendStream.field(body, 'C'),
-                        BackendStream.field(body, 'M'),
-                        BackendStream.field(body, 'H'))));
-            }
-            default -> {
-                return Optional.of(new Unexpected("message type " + frame.type()));
-            }
+        return switch (frame.type()) {
+            case Protocol.AUTHENTICATION -> onAuthentication(body);
+            case Protocol.BACKEND_KEY_DATA -> onKey(body);
+            case Protocol.PARAMETER_STATUS, Protocol.NOTICE_RESPONSE, Protocol.READY_FOR_QUERY ->
+                collect(frame, forClient);
+            case Protocol.ERROR_RESPONSE -> Optional.of(new Refused(error(body)));
+            default -> Optional.of(new Unexpected("message type " + frame.type()));
+        };
+    }
+
+    private static Optional<Step> onAuthentication(ByteBuf body) {
+        int kind = body.readableBytes() >= Integer.BYTES ? body.readInt() : -1;
+        return kind == Protocol.AUTH_OK
+                ? Optional.empty()
+                : Optional.of(new Unexpected("authentication request " + kind + " in place of AuthenticationOk"));
+    }
+
+    private Optional<Step> onKey(ByteBuf body) {
+        if (body.readableBytes() != 2 * Integer.BYTES) {
+            return Optional.of(new Unexpected("BackendKeyData of " + body.readableBytes() + " bytes"));
         }
+        processId = body.readInt();
+        secretKey = body.readInt();
+        return Optional.empty();
+    }
+
+    private Optional<Step> collect(FrameDecoder.Frame frame, ByteBuf forClient) {
+        if (forClient.readableBytes() + frame.body().readableBytes() > MAX_COLLECTED) {
+            return Optional.of(new Unexpected("more than " + MAX_COLLECTED + " bytes before ReadyForQuery"));
+        }
+        int start = ServerMessages.begin(forClient, frame.type());
+        forClient.writeBytes(frame.body());
+        ServerMessages.end(forClient, start);
+        return frame.type() == Protocol.READY_FOR_QUERY
+                ? Optional.of(new LoggedIn(processId, secretKey))
+                : Optional.empty();
+    }
+
+    private static SqlError error(ByteBuf body) {
+        return new SqlError(
+                BackendStream.field(body, 'C'), BackendStream.field(body, 'M'), BackendStream.field(body, 'H'));
     }
 }

@@ -88,7 +88,7 @@ public final class ClientStream {
 
     private Optional<SqlError> messageBegins() {
         type = header[0];
-        int length = (header[1] & 0xff) << 24 | (header[2] & 0xff) << 16 | (header[3] & 0xff) << 8 | header[4] & 0xff;
+        int length = (header[1] & 0xff) << 24 | (header[2] & 0xff) << 16 | (header[3] & 0xff) << 8 | (header[4] & 0xff);
         int max = maxLength(type);
         if (max == 0) {
             return Optional.of(SqlError.protocolViolation("invalid frontend message type " + (type & 0xff)));
@@ -98,12 +98,12 @@ public final class ClientStream {
         }
         remaining = length - Integer.BYTES;
         nameLength = 0;
-        switch (type) {
-            case Protocol.QUERY -> part = Part.TEXT;
-            case Protocol.PARSE -> part = Part.NAME;
-            case Protocol.BIND -> part = Part.SKIP;
-            default -> part = Part.NONE;
-        }
+        part = switch (type) {
+            case Protocol.QUERY -> Part.TEXT;
+            case Protocol.PARSE -> Part.NAME;
+            case Protocol.BIND -> Part.SKIP;
+            default -> Part.NONE;
+        };
         stringsToSkip = 1;
         scanner.reset();
         if (remaining == 0) {

@@ -32,11 +32,13 @@ public final class StartupDecoder {
         this.maxBytes = maxBytes;
     }
 
+    /** Whether a connection that begins so negotiates TLS directly, without an SSLRequest. */
+    public static boolean isTls(ByteBuf firstBytes) {
+        return firstBytes.isReadable() && firstBytes.getUnsignedByte(firstBytes.readerIndex()) == TLS_HANDSHAKE;
+    }
+
     /** Consumes one packet, if it is complete. */
     public Decoded<StartupPacket> decode(ByteBuf in) {
-        if (in.readableBytes() > 0 && in.getUnsignedByte(in.readerIndex()) == TLS_HANDSHAKE) {
-            return Decoded.message(StartupPacket.DirectTls.INSTANCE);
-        }
         if (in.readableBytes() < Integer.BYTES) {
             return Decoded.needMore();
         }

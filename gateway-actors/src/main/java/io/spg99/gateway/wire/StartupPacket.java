@@ -14,11 +14,6 @@ public sealed interface StartupPacket {
         INSTANCE
     }
 
-    /** Not a packet of PostgreSQL's: the first byte of a TLS handshake, which is left in the buffer. */
-    enum DirectTls implements StartupPacket {
-        INSTANCE
-    }
-
     record CancelRequest(int processId, int secretKey) implements StartupPacket {
         @Override
         public String toString() {

@@ -18,6 +18,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -77,24 +78,30 @@ final class LoginHandler extends ByteToMessageDecoder {
             connection.fatal(new SqlError("0A000", "replication connections are not supported"));
             return;
         }
-        find().whenComplete((found, failure) -> ctx.executor().execute(() -> onDirectory(found, failure)));
+        find().thenAccept(found -> ctx.executor().execute(() -> onDirectory(found)))
+                .exceptionally(failure -> {
+                    ctx.executor().execute(() -> onDirectoryFailure(failure));
+                    return null;
+                });
     }
 
     private CompletionStage<Optional<Tenant>> find() {
         try {
             return gateway.tenants().find(user);
         } catch (RuntimeException e) {
-            return java.util.concurrent.CompletableFuture.failedFuture(e);
+            return CompletableFuture.failedFuture(e);
         }
     }
 
-    private void onDirectory(@Nullable Optional<Tenant> found, @Nullable Throwable failure) {
-        if (connection.closing()) {
-            return;
-        }
-        if (found == null) {
+    private void onDirectoryFailure(Throwable failure) {
+        if (!connection.closing()) {
             LOG.warn("session {}: the directory cannot be asked", connection.id, failure);
             connection.fatal(DIRECTORY_UNAVAILABLE);
+        }
+    }
+
+    private void onDirectory(Optional<Tenant> found) {
+        if (connection.closing()) {
             return;
         }
         tenant = found;

@@ -1,6 +1,7 @@
 package io.spg99.gateway.server;
 
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.ByteBufUtil;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.spg99.gateway.login.ScramExchange;
@@ -166,7 +167,8 @@ final class LoginHandler extends ByteToMessageDecoder {
             case Decoded.Malformed<SaslMessages.Initial> malformed -> connection.fatal(malformed.error());
             case Decoded.Message<SaslMessages.Initial> message -> {
                 byte[] answer = exchange.first(
-                        message.value().mechanism(), message.value().data());
+                        message.value().mechanism(),
+                        ByteBufUtil.getBytes(message.value().data()));
                 state = State.LAST;
                 connection.send(out -> ServerMessages.authenticationSaslContinue(out, answer));
             }

@@ -9,8 +9,8 @@ public final class SaslMessages {
 
     private SaslMessages() {}
 
-    /** SASLInitialResponse: mechanism, int32 length, data. */
-    public record Initial(String mechanism, byte[] data) {
+    /** SASLInitialResponse: mechanism, int32 length, data (valid only as long as the frame). */
+    public record Initial(String mechanism, ByteBuf data) {
         @Override
         public String toString() {
             return "Initial[mechanism=" + mechanism + "]";
@@ -32,7 +32,7 @@ public final class SaslMessages {
         if (body.readInt() != body.readableBytes()) {
             return Decoded.malformed("malformed SASLInitialResponse");
         }
-        return Decoded.message(new Initial(mechanism, ByteBufUtil.getBytes(body)));
+        return Decoded.message(new Initial(mechanism, body));
     }
 
     public static Decoded<byte[]> response(FrameDecoder.Frame frame) {

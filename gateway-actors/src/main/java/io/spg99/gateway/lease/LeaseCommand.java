@@ -23,9 +23,16 @@ public sealed interface LeaseCommand extends GatewayMessage {
     record Acquire(String gateway, ActorRef<LeaseEvent> replyTo) implements LeaseCommand {}
 
     /**
+     * Keeps the lease; makes it again if the database has forgotten it and the generation is still its writer.
+     *
      * @param connections client connections that count as activity (not those of metrics exporters and health checks)
+     * @param replyTo     told {@link LeaseEvent.Revoked} if the generation is not the writer any longer
      */
-    record Renew(String gateway, int generation, int connections) implements LeaseCommand {}
+    record Renew(String gateway, int generation, int connections, ActorRef<LeaseEvent> replyTo)
+            implements LeaseCommand {}
 
-    record Release(String gateway, int generation) implements LeaseCommand {}
+    /** Gives a lease back. With {@link #ANY_GENERATION}: whatever there is, an Acquire not yet answered included. */
+    record Release(String gateway, int generation) implements LeaseCommand {
+        public static final int ANY_GENERATION = 0;
+    }
 }

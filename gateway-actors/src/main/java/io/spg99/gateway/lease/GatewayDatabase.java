@@ -1,0 +1,332 @@
+package io.spg99.gateway.lease;
+
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.LongConsumer;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.PostStop;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One database as one Gateway sees it: holds the lease for all of this Gateway's sessions. Child of
+ * {@link GatewayRegistry}, stopped by it when the last session has gone. If it fails, every session is told that its
+ * writer is lost: nobody would renew the lease.
+ *
+ * <pre>
+ * no lease, nobody waits    -- Checkout --------------> acquiring (Acquire sent, and again every retry)
+ * acquiring                 -- Granted ---------------> leased (every waiting holder is granted)
+ * acquiring                 -- Refused ---------------> no lease (every waiting holder is refused)
+ * leased                    -- Checkout --------------> leased (granted at once)
+ * leased                    -- Revoked ---------------> no lease, or acquiring if somebody waits
+ * leased                    -- ConnectFailed ---------> leased and acquiring: the database confirms the lease or revokes it
+ * any                       -- last Return -----------> Release, no lease
+ * </pre>
+ *
+ * The place of pooling: a later checkout of a server connection replaces the bare grant of an address.
+ */
+final class GatewayDatabase {
+
+    sealed interface Command {}
+
+    /** @param counted whether the connection counts as activity of the database */
+    record Checkout(LeaseHolder holder, boolean counted) implements Command {}
+
+    record Return(LeaseHolder holder) implements Command {}
+
+    /** The writer of this generation could not be connected to; the holder waits again. */
+    record ConnectFailed(LeaseHolder holder, int generation) implements Command {}
+
+    enum Stop implements Command {
+        INSTANCE
+    }
+
+    private record FromDatabase(LeaseEvent event) implements Command {}
+
+    private enum AcquireAgain implements Command {
+        INSTANCE
+    }
+
+    private enum RenewDue implements Command {
+        INSTANCE
+    }
+
+    private static final Logger LOG = LoggerFactory.getLogger(GatewayDatabase.class);
+
+    /** A third of the ttl: two renewals may be lost. */
+    private static final int RENEWALS_PER_TTL = 3;
+
+    /** @param generation the lease it was granted last; zero while it waits for one */
+    private record Holder(boolean counted, int generation) {
+        boolean waits() {
+            return generation == 0;
+        }
+    }
+
+    private final String databaseId;
+    private final LeaseSettings settings;
+    private final DatabaseLeases leases;
+    private final LeaseMetrics metrics;
+    private final TimerScheduler<Command> timers;
+    private final ActorRef<LeaseEvent> events;
+
+    /** Told the number of checkouts seen, whenever nobody is left: the registry stops us if it has sent no more. */
+    private final LongConsumer emptied;
+
+    private final Map<LeaseHolder, Holder> holders = new HashMap<>();
+    private Optional<Lease> lease = Optional.empty();
+    /** Highest generation known to be gone; an older grant is a late message. Zero at first. */
+    private int revokedGeneration;
+    /** An Acquire is under way. */
+    private boolean acquiring;
+    /** Counted connections at the last Renew. */
+    private int countTold;
+
+    private long checkouts;
+
+    private GatewayDatabase(
+            String databaseId,
+            LeaseSettings settings,
+            DatabaseLeases leases,
+            LeaseMetrics metrics,
+            LongConsumer emptied,
+            ActorContext<Command> context,
+            TimerScheduler<Command> timers) {
+        this.databaseId = databaseId;
+        this.settings = settings;
+        this.leases = leases;
+        this.metrics = metrics;
+        this.emptied = emptied;
+        this.timers = timers;
+        this.events = context.messageAdapter(LeaseEvent.class, FromDatabase::new);
+    }
+
+    static Behavior<Command> create(
+            String databaseId,
+            LeaseSettings settings,
+            DatabaseLeases leases,
+            LeaseMetrics metrics,
+            LongConsumer emptied) {
+        return Behaviors.setup(context -> Behaviors.withTimers(timers ->
+                new GatewayDatabase(databaseId, settings, leases, metrics, emptied, context, timers).behavior()));
+    }
+
+    private Behavior<Command> behavior() {
+        return Behaviors.receive(Command.class)
+                .onMessage(Command.class, this::onCommand)
+                .onSignal(PostStop.class, signal -> onPostStop())
+                .build();
+    }
+
+    private Behavior<Command> onCommand(Command command) {
+        switch (command) {
+            case Checkout checkout -> onCheckout(checkout);
+            case Return returned -> onReturn(returned);
+            case ConnectFailed failed -> onConnectFailed(failed);
+            case FromDatabase from -> onEvent(from.event());
+            case AcquireAgain again -> onAcquireAgain();
+            case RenewDue due -> renew();
+            case Stop stop -> {
+                return Behaviors.stopped();
+            }
+        }
+        return Behaviors.same();
+    }
+
+    private void onEvent(LeaseEvent event) {
+        switch (event) {
+            case LeaseEvent.Granted granted -> onGranted(granted);
+            case LeaseEvent.Revoked revoked -> onRevoked(revoked.generation(), revoked.reason());
+            case LeaseEvent.Refused refused -> onRefused(refused);
+        }
+    }
+
+    private void onCheckout(Checkout checkout) {
+        checkouts++;
+        holders.put(checkout.holder(), new Holder(checkout.counted(), 0));
+        if (lease.isPresent() && !acquiring) {
+            grantWaiting(lease.get());
+        } else {
+            acquire(Duration.ZERO);
+        }
+    }
+
+    private void onReturn(Return returned) {
+        if (holders.remove(returned.holder()) == null) {
+            return;
+        }
+        if (holders.isEmpty()) {
+            release();
+            emptied.accept(checkouts);
+        } else {
+            renewIfChanged();
+        }
+    }
+
+    private void onConnectFailed(ConnectFailed failed) {
+        Holder holder = holders.get(failed.holder());
+        if (holder == null) {
+            return;
+        }
+        holders.put(failed.holder(), new Holder(holder.counted(), 0));
+        Lease current = lease.orElse(null);
+        if (current != null && current.generation() > failed.generation() && !acquiring) {
+            grantWaiting(current);
+        } else {
+            acquire(settings.reconnectDelay());
+        }
+    }
+
+    private void onGranted(LeaseEvent.Granted granted) {
+        int current = lease.map(Lease::generation).orElse(0);
+        if (granted.generation() <= revokedGeneration || granted.generation() < current) {
+            LOG.debug("database {}: late grant of generation {}", databaseId, granted.generation());
+            return;
+        }
+        if (holders.isEmpty()) {
+            tell(new LeaseCommand.Release(settings.gateway(), granted.generation()));
+            return;
+        }
+        if (current != 0 && granted.generation() > current) {
+            onRevoked(current, LeaseEvent.Reason.WRITER_LOST);
+        }
+        if (lease.isEmpty()) {
+            metrics.granted();
+            LOG.info(
+                    "database {}: lease on generation {} at {}:{}",
+                    databaseId,
+                    granted.generation(),
+                    granted.host(),
+                    granted.port());
+        }
+        acquiring = false;
+        timers.cancel(AcquireAgain.INSTANCE);
+        Lease next = new Lease(granted.generation(), granted.host(), granted.port());
+        lease = Optional.of(next);
+        countTold = -1;
+        timers.startTimerWithFixedDelay(
+                RenewDue.INSTANCE, RenewDue.INSTANCE, granted.ttl().dividedBy(RENEWALS_PER_TTL));
+        grantWaiting(next);
+    }
+
+    private void onRevoked(int generation, LeaseEvent.Reason reason) {
+        revokedGeneration = Math.max(revokedGeneration, generation);
+        boolean ours = lease.isPresent() && lease.get().generation() <= generation;
+        if (ours) {
+            dropLease();
+            LOG.info("database {}: lease on generation {} revoked, {}", databaseId, generation, reason);
+        }
+        holders.forEach((holder, state) -> {
+            if (!state.waits() && state.generation() <= generation) {
+                holder.revoked(state.generation(), reason);
+            }
+        });
+        if (ours && holders.values().stream().anyMatch(Holder::waits)) {
+            acquire(Duration.ZERO);
+        }
+    }
+
+    private void onRefused(LeaseEvent.Refused refused) {
+        acquiring = false;
+        timers.cancel(AcquireAgain.INSTANCE);
+        LOG.info("database {}: refused, {} {}", databaseId, refused.sqlState(), refused.message());
+        waiting().forEach(holder -> holder.refused(refused));
+    }
+
+    private void onAcquireAgain() {
+        if (holders.values().stream().anyMatch(Holder::waits)) {
+            sendAcquire();
+        } else {
+            acquiring = false;
+        }
+    }
+
+    private void acquire(Duration delay) {
+        if (acquiring) {
+            return;
+        }
+        acquiring = true;
+        metrics.acquiring();
+        if (delay.isZero()) {
+            sendAcquire();
+        } else {
+            timers.startSingleTimer(AcquireAgain.INSTANCE, AcquireAgain.INSTANCE, delay);
+        }
+    }
+
+    private void sendAcquire() {
+        tell(new LeaseCommand.Acquire(settings.gateway(), events));
+        timers.startSingleTimer(AcquireAgain.INSTANCE, AcquireAgain.INSTANCE, settings.acquireRetry());
+    }
+
+    private void grantWaiting(Lease current) {
+        for (LeaseHolder holder : waiting()) {
+            holders.computeIfPresent(holder, (same, state) -> new Holder(state.counted(), current.generation()));
+            holder.granted(current);
+        }
+        renewIfChanged();
+    }
+
+    private List<LeaseHolder> waiting() {
+        return holders.entrySet().stream()
+                .filter(entry -> entry.getValue().waits())
+                .map(Map.Entry::getKey)
+                .toList();
+    }
+
+    /** At once when the database starts or ceases to be in use; other changes of the number wait for the next Renew. */
+    private void renewIfChanged() {
+        if (countTold < 0 || (counted() == 0) != (countTold == 0)) {
+            renew();
+        }
+    }
+
+    private void renew() {
+        lease.ifPresent(current -> {
+            countTold = counted();
+            tell(new LeaseCommand.Renew(settings.gateway(), current.generation(), countTold, events));
+        });
+    }
+
+    private int counted() {
+        return (int) holders.values().stream().filter(Holder::counted).count();
+    }
+
+    private void release() {
+        if (lease.isPresent() && !acquiring) {
+            tell(new LeaseCommand.Release(settings.gateway(), lease.get().generation()));
+        } else if (lease.isPresent() || acquiring) {
+            tell(new LeaseCommand.Release(settings.gateway(), LeaseCommand.Release.ANY_GENERATION));
+        }
+        acquiring = false;
+        timers.cancel(AcquireAgain.INSTANCE);
+        if (lease.isPresent()) {
+            dropLease();
+        }
+    }
+
+    private void dropLease() {
+        lease = Optional.empty();
+        timers.cancel(RenewDue.INSTANCE);
+        metrics.given();
+    }
+
+    private void tell(LeaseCommand command) {
+        leases.tell(databaseId, command);
+    }
+
+    private Behavior<Command> onPostStop() {
+        holders.forEach((holder, state) -> holder.revoked(Integer.MAX_VALUE, LeaseEvent.Reason.WRITER_LOST));
+        if (!holders.isEmpty()) {
+            release();
+        }
+        return Behaviors.same();
+    }
+}

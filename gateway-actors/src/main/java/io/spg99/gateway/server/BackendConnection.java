@@ -1,0 +1,292 @@
+package io.spg99.gateway.server;
+
+import io.netty.bootstrap.Bootstrap;
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.channel.ChannelInitializer;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoop;
+import io.netty.channel.socket.SocketChannel;
+import io.netty.handler.ssl.SslHandler;
+import io.netty.handler.ssl.SslHandshakeCompletionEvent;
+import io.netty.util.concurrent.Future;
+import io.spg99.gateway.lease.Lease;
+import io.spg99.gateway.wire.BackendLogin;
+import io.spg99.gateway.wire.ClientMessages;
+import io.spg99.gateway.wire.SqlError;
+import java.util.Map;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * One connection to a writer: TCP, TLS with the Gateway's certificate, login as the tenant's role, then bytes. TLS is
+ * negotiated directly (PostgreSQL 17), which saves a round trip. Lives on its client's event loop.
+ */
+final class BackendConnection extends ChannelInboundHandlerAdapter {
+
+    /** What happens to it, told to its session. After {@code refused} or {@code failed} nothing more comes. */
+    interface Listener {
+        /** @param forClient what the client is to see of the login, ReadyForQuery included; the listener frees it */
+        void loggedIn(ByteBuf forClient);
+
+        /** The backend answered the login with an error. */
+        void refused(SqlError error);
+
+        /** No usable connection came about. */
+        void failed(String reason);
+
+        /** The listener frees the buffer. */
+        void received(ByteBuf bytes);
+
+        void readComplete();
+
+        void writabilityChanged(boolean writable);
+
+        void closed();
+    }
+
+    private enum Phase {
+        CONNECTING,
+        LOGIN,
+        OPEN,
+        CLOSED
+    }
+
+    private final GatewayContext gateway;
+    private final Lease lease;
+    private final Map<String, String> parameters;
+    private final Listener listener;
+    private final BackendLogin login = new BackendLogin();
+
+    private Phase phase = Phase.CONNECTING;
+    private @Nullable Channel channel;
+    private @Nullable Future<?> timeout;
+    /** Bytes of the login not yet complete, and what is collected for the client. */
+    private @Nullable ByteBuf incoming;
+
+    private @Nullable ByteBuf forClient;
+    private BackendLogin.LoggedIn key = new BackendLogin.LoggedIn(0, 0);
+
+    private BackendConnection(GatewayContext gateway, Lease lease, Map<String, String> parameters, Listener listener) {
+        this.gateway = gateway;
+        this.lease = lease;
+        this.parameters = parameters;
+        this.listener = listener;
+    }
+
+    /** Begins to connect. */
+    static BackendConnection connect(
+            GatewayContext gateway, Lease lease, Map<String, String> parameters, EventLoop loop, Listener listener) {
+        BackendConnection connection = new BackendConnection(gateway, lease, parameters, listener);
+        gateway.metrics().backendConnects.increment();
+        ChannelFuture connecting = open(gateway, lease, loop, connection);
+        connection.channel = connecting.channel();
+        connection.timeout = loop.schedule(
+                () -> connection.fail("login timeout"),
+                gateway.settings().times().login().toMillis(),
+                TimeUnit.MILLISECONDS);
+        connecting.addListener(done -> {
+            if (!done.isSuccess()) {
+                connection.fail(String.valueOf(done.cause().getMessage()));
+            }
+        });
+        return connection;
+    }
+
+    /** Connects with TLS; the handler comes after it. */
+    static ChannelFuture open(
+            GatewayContext gateway, Lease lease, EventLoop loop, ChannelInboundHandlerAdapter handler) {
+        return new Bootstrap()
+                .group(loop)
+                .channelFactory(gateway.sockets())
+                .option(
+                        ChannelOption.CONNECT_TIMEOUT_MILLIS,
+                        Math.toIntExact(
+                                gateway.settings().times().backendConnect().toMillis()))
+                .option(ChannelOption.TCP_NODELAY, true)
+                .option(ChannelOption.SO_KEEPALIVE, true)
+                .option(ChannelOption.WRITE_BUFFER_WATER_MARK, GatewayServer.WATER_MARK)
+                .handler(new ChannelInitializer<SocketChannel>() {
+                    @Override
+                    protected void initChannel(SocketChannel channel) {
+                        SslHandler tls = gateway.tls()
+                                .backend
+                                .newHandler(
+                                        channel.alloc(),
+                                        gateway.settings().tls().backendName(),
+                                        lease.port());
+                        channel.pipeline().addLast(tls, handler);
+                    }
+                })
+                .connect(lease.host(), lease.port());
+    }
+
+    Lease lease() {
+        return lease;
+    }
+
+    /** The backend's own key, for cancel requests. */
+    BackendLogin.LoggedIn key() {
+        return key;
+    }
+
+    void write(ByteBuf bytes) {
+        Channel open = channel;
+        if (open == null || phase == Phase.CLOSED) {
+            bytes.release();
+        } else {
+            open.write(bytes);
+        }
+    }
+
+    void flush() {
+        if (channel != null) {
+            channel.flush();
+        }
+    }
+
+    void setReading(boolean reading) {
+        if (channel != null) {
+            channel.config().setAutoRead(reading);
+        }
+    }
+
+    /** Takes leave as the protocol has it, then closes. Not to be called in the middle of a client's message. */
+    void terminate() {
+        if (channel != null && phase == Phase.OPEN) {
+            ByteBuf out = channel.alloc().buffer(8);
+            ClientMessages.terminate(out);
+            channel.writeAndFlush(out);
+        }
+        close();
+    }
+
+    /** Closes without a further word to the listener. */
+    void close() {
+        boolean open = phase == Phase.OPEN;
+        if (phase == Phase.CLOSED) {
+            return;
+        }
+        phase = Phase.CLOSED;
+        if (open) {
+            gateway.metrics().backends.decrementAndGet();
+        }
+        releaseLogin();
+        if (channel != null) {
+            channel.close();
+        }
+    }
+
+    private void fail(String reason) {
+        if (phase == Phase.CONNECTING || phase == Phase.LOGIN) {
+            close();
+            listener.failed(reason);
+        }
+    }
+
+    private void releaseLogin() {
+        if (timeout != null) {
+            timeout.cancel(false);
+        }
+        if (incoming != null) {
+            incoming.release();
+            incoming = null;
+        }
+        if (forClient != null) {
+            forClient.release();
+            forClient = null;
+        }
+    }
+
+    @Override
+    public void userEventTriggered(ChannelHandlerContext ctx, Object event) throws Exception {
+        if (event instanceof SslHandshakeCompletionEvent handshake && phase == Phase.CONNECTING) {
+            if (handshake.isSuccess()) {
+                gateway.metrics().backendTlsOk.increment();
+                phase = Phase.LOGIN;
+                ByteBuf out = ctx.alloc().buffer(256);
+                ClientMessages.startup(out, parameters);
+                ctx.writeAndFlush(out);
+            } else {
+                gateway.metrics().backendTlsErrors.increment();
+                fail("TLS handshake: " + handshake.cause().getMessage());
+            }
+        }
+        super.userEventTriggered(ctx, event);
+    }
+
+    @Override
+    public void channelRead(ChannelHandlerContext ctx, Object message) {
+        ByteBuf bytes = (ByteBuf) message;
+        switch (phase) {
+            case OPEN -> listener.received(bytes);
+            case LOGIN -> onLoginBytes(ctx, bytes);
+            case CONNECTING, CLOSED -> bytes.release();
+        }
+    }
+
+    private void onLoginBytes(ChannelHandlerContext ctx, ByteBuf bytes) {
+        ByteBuf in = incoming == null ? ctx.alloc().buffer(bytes.readableBytes()) : incoming;
+        incoming = in;
+        in.writeBytes(bytes);
+        bytes.release();
+        ByteBuf collected = forClient == null ? ctx.alloc().buffer() : forClient;
+        forClient = collected;
+        BackendLogin.Step step = login.feed(in, collected);
+        switch (step) {
+            case BackendLogin.Waiting waiting -> in.discardSomeReadBytes();
+            case BackendLogin.LoggedIn loggedIn -> {
+                key = loggedIn;
+                phase = Phase.OPEN;
+                gateway.metrics().backends.incrementAndGet();
+                incoming = null;
+                forClient = null;
+                releaseLogin();
+                listener.loggedIn(collected);
+                if (in.isReadable()) {
+                    listener.received(in);
+                } else {
+                    in.release();
+                }
+            }
+            case BackendLogin.Refused refused -> {
+                close();
+                listener.refused(refused.error());
+            }
+            case BackendLogin.Unexpected unexpected -> fail(unexpected.what());
+        }
+    }
+
+    @Override
+    public void channelReadComplete(ChannelHandlerContext ctx) {
+        if (phase == Phase.OPEN) {
+            listener.readComplete();
+        }
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext ctx) {
+        if (phase == Phase.OPEN) {
+            listener.writabilityChanged(ctx.channel().isWritable());
+        }
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext ctx) {
+        if (phase == Phase.OPEN) {
+            close();
+            listener.closed();
+        } else {
+            fail("closed by the backend");
+        }
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext ctx, Throwable cause) {
+        fail(String.valueOf(cause.getMessage()));
+        ctx.close();
+    }
+}

@@ -1,0 +1,36 @@
+package io.spg99.gateway.server;
+
+import io.netty.channel.ChannelFactory;
+import io.netty.channel.socket.SocketChannel;
+import io.spg99.gateway.lease.GatewayRegistry;
+import io.spg99.gateway.login.MockVerifiers;
+import io.spg99.gateway.login.TenantDirectory;
+import java.security.SecureRandom;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/**
+ * What all connections of one Gateway share.
+ *
+ * @param sockets     makes the channels of backend connections
+ * @param connections open client connections, for the orderly stop
+ * @param preAuth     how many of them have not logged in
+ * @param loggedIn    how many of them have
+ * @param ids         numbers the connections, for the log
+ */
+record GatewayContext(
+        GatewaySettings settings,
+        TlsContexts tls,
+        TenantDirectory tenants,
+        MockVerifiers mocks,
+        ActorRef<GatewayRegistry.Command> registry,
+        GatewayMetrics metrics,
+        CancelKeys cancelKeys,
+        SecureRandom random,
+        ChannelFactory<SocketChannel> sockets,
+        Set<ClientConnection> connections,
+        AtomicInteger preAuth,
+        AtomicInteger loggedIn,
+        AtomicLong ids) {}

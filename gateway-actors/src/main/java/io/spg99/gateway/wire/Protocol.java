@@ -1,0 +1,69 @@
+package io.spg99.gateway.wire;
+
+/** Constants of the protocol (PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats"). */
+public final class Protocol {
+
+    /** Protocol 3.0, the only one spoken to clients and to backends. */
+    public static final int VERSION_3_0 = 3 << 16;
+
+    static final int MAJOR = 3;
+
+    /** "The value is chosen to contain 1234 in the most significant 16 bits", so that no version collides with it. */
+    static final int CANCEL_REQUEST = 1234 << 16 | 5678;
+
+    static final int SSL_REQUEST = 1234 << 16 | 5679;
+    static final int GSSENC_REQUEST = 1234 << 16 | 5680;
+
+    /** First byte of a TLS handshake record: direct negotiation without an SSLRequest. */
+    static final int TLS_HANDSHAKE = 0x16;
+
+    /** ALPN name of the protocol. */
+    public static final String ALPN = "postgresql";
+
+    /** Type byte and length word. */
+    static final int HEADER_BYTES = 5;
+
+    /** PostgreSQL's own limit of a message (MaxAllocSize - 1). Bodies are never buffered here. */
+    static final int MAX_LARGE_MESSAGE = 0x3ffffffe;
+
+    /** PostgreSQL's limit of messages that carry no data. */
+    static final int MAX_SMALL_MESSAGE = 10_000;
+
+    // Frontend messages.
+    static final byte BIND = 'B';
+    static final byte CLOSE = 'C';
+    static final byte COPY_DATA = 'd';
+    static final byte COPY_DONE = 'c';
+    static final byte COPY_FAIL = 'f';
+    static final byte DESCRIBE = 'D';
+    static final byte EXECUTE = 'E';
+    static final byte FLUSH = 'H';
+    static final byte FUNCTION_CALL = 'F';
+    static final byte PARSE = 'P';
+    static final byte PASSWORD = 'p';
+    static final byte QUERY = 'Q';
+    static final byte SYNC = 'S';
+    static final byte TERMINATE = 'X';
+
+    // Backend messages.
+    static final byte AUTHENTICATION = 'R';
+    static final byte BACKEND_KEY_DATA = 'K';
+    static final byte COPY_IN_RESPONSE = 'G';
+    static final byte ERROR_RESPONSE = 'E';
+    static final byte NEGOTIATE_PROTOCOL_VERSION = 'v';
+    static final byte NOTICE_RESPONSE = 'N';
+    static final byte PARAMETER_STATUS = 'S';
+    static final byte READY_FOR_QUERY = 'Z';
+
+    // Kinds of Authentication messages.
+    static final int AUTH_OK = 0;
+    static final int AUTH_SASL = 10;
+    static final int AUTH_SASL_CONTINUE = 11;
+    static final int AUTH_SASL_FINAL = 12;
+
+    // Transaction status in ReadyForQuery.
+    static final byte STATUS_IDLE = 'I';
+    static final byte STATUS_IN_TRANSACTION = 'T';
+
+    private Protocol() {}
+}

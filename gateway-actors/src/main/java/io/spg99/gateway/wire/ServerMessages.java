@@ -1,0 +1,108 @@
+package io.spg99.gateway.wire;
+
+import io.netty.buffer.ByteBuf;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+
+/**
+ * Encoders of what a server says. Each appends one message to a buffer.
+ *
+ * <pre>
+ * client: StartupMessage           server: [NegotiateProtocolVersion] AuthenticationSASL
+ * client: SASLInitialResponse      server: AuthenticationSASLContinue
+ * client: SASLResponse             server: AuthenticationSASLFinal AuthenticationOk BackendKeyData
+ *                                  server: [NoticeResponse] ... ParameterStatus ... ReadyForQuery
+ * </pre>
+ */
+public final class ServerMessages {
+
+    /** Answers to SSLRequest and GSSENCRequest: one byte, no message. */
+    public static final byte ACCEPT_TLS = 'S';
+
+    public static final byte DECLINE = 'N';
+
+    private ServerMessages() {}
+
+    public static void authenticationOk(ByteBuf out) {
+        authentication(out, Protocol.AUTH_OK, new byte[0]);
+    }
+
+    public static void authenticationSasl(ByteBuf out, List<String> mechanisms) {
+        int start = begin(out, Protocol.AUTHENTICATION);
+        out.writeInt(Protocol.AUTH_SASL);
+        mechanisms.forEach(name -> string(out, name));
+        out.writeByte(0);
+        end(out, start);
+    }
+
+    public static void authenticationSaslContinue(ByteBuf out, byte[] data) {
+        authentication(out, Protocol.AUTH_SASL_CONTINUE, data);
+    }
+
+    public static void authenticationSaslFinal(ByteBuf out, byte[] data) {
+        authentication(out, Protocol.AUTH_SASL_FINAL, data);
+    }
+
+    private static void authentication(ByteBuf out, int kind, byte[] data) {
+        int start = begin(out, Protocol.AUTHENTICATION);
+        out.writeInt(kind).writeBytes(data);
+        end(out, start);
+    }
+
+    public static void backendKeyData(ByteBuf out, int processId, int secretKey) {
+        int start = begin(out, Protocol.BACKEND_KEY_DATA);
+        out.writeInt(processId).writeInt(secretKey);
+        end(out, start);
+    }
+
+    /** @param unknownOptions names of the {@code _pq_.} parameters that are not supported */
+    public static void negotiateProtocolVersion(ByteBuf out, List<String> unknownOptions) {
+        int start = begin(out, Protocol.NEGOTIATE_PROTOCOL_VERSION);
+        out.writeInt(Protocol.VERSION_3_0).writeInt(unknownOptions.size());
+        unknownOptions.forEach(name -> string(out, name));
+        end(out, start);
+    }
+
+    /** A FATAL error: the server closes after it. */
+    public static void fatal(ByteBuf out, SqlError error) {
+        report(out, Protocol.ERROR_RESPONSE, "FATAL", error);
+    }
+
+    public static void notice(ByteBuf out, SqlError notice) {
+        report(out, Protocol.NOTICE_RESPONSE, "NOTICE", notice);
+    }
+
+    private static void report(ByteBuf out, byte type, String severity, SqlError error) {
+        int start = begin(out, type);
+        field(out, 'S', severity);
+        field(out, 'V', severity);
+        field(out, 'C', error.sqlState());
+        field(out, 'M', error.message());
+        if (!error.hint().isEmpty()) {
+            field(out, 'H', error.hint());
+        }
+        out.writeByte(0);
+        end(out, start);
+    }
+
+    private static void field(ByteBuf out, char code, String value) {
+        out.writeByte(code);
+        string(out, value);
+    }
+
+    static int begin(ByteBuf out, byte type) {
+        out.writeByte(type);
+        int start = out.writerIndex();
+        out.writeInt(0);
+        return start;
+    }
+
+    static void end(ByteBuf out, int start) {
+        out.setInt(start, out.writerIndex() - start);
+    }
+
+    static void string(ByteBuf out, String value) {
+        out.writeCharSequence(value.replace("\0", ""), StandardCharsets.UTF_8);
+        out.writeByte(0);
+    }
+}

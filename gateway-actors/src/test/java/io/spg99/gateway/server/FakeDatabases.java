@@ -1,0 +1,71 @@
+package io.spg99.gateway.server;
+
+import io.spg99.gateway.lease.DatabaseLeases;
+import io.spg99.gateway.lease.LeaseCommand;
+import io.spg99.gateway.lease.LeaseEvent;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/** All databases of a test: awake, asleep or refusing, as the test says; remembers what it was told. */
+final class FakeDatabases implements DatabaseLeases {
+
+    static final Duration TTL = Duration.ofSeconds(3);
+
+    private final int writerPort;
+    private final List<LeaseCommand> told = new ArrayList<>();
+    private final List<ActorRef<LeaseEvent>> waiting = new ArrayList<>();
+    private Optional<LeaseEvent> answer = Optional.empty();
+    private int generation = 2;
+
+    FakeDatabases(int writerPort) {
+        this.writerPort = writerPort;
+    }
+
+    @Override
+    public synchronized void tell(String databaseId, LeaseCommand command) {
+        told.add(command);
+        if (command instanceof LeaseCommand.Acquire acquire) {
+            waiting.add(acquire.replyTo());
+            answer.ifPresent(acquire.replyTo()::tell);
+        }
+    }
+
+    /** From now on an Acquire is granted; those that wait are. */
+    synchronized void awake() {
+        answerWith(new LeaseEvent.Granted(generation, "127.0.0.1", writerPort, TTL));
+    }
+
+    /** Says that the writer is there, which it is not. */
+    synchronized void awakeAt(int port) {
+        answerWith(new LeaseEvent.Granted(generation, "127.0.0.1", port, TTL));
+    }
+
+    synchronized void refusing(LeaseEvent.Refused refused) {
+        answerWith(refused);
+    }
+
+    private void answerWith(LeaseEvent event) {
+        answer = Optional.of(event);
+        waiting.forEach(waiter -> waiter.tell(event));
+    }
+
+    /** An Acquire is not answered any more; a later grant is of the next generation. */
+    synchronized void asleep() {
+        answer = Optional.empty();
+        told.clear();
+        generation++;
+        waiting.clear();
+    }
+
+    synchronized void revoke(LeaseEvent.Reason reason) {
+        waiting.forEach(waiter -> waiter.tell(new LeaseEvent.Revoked(generation, reason)));
+        asleep();
+    }
+
+    synchronized <T extends LeaseCommand> List<T> told(Class<T> type) {
+        return told.stream().filter(type::isInstance).map(type::cast).toList();
+    }
+}

@@ -1,0 +1,104 @@
+package io.spg99.gateway.server;
+
+import com.typesafe.config.Config;
+import com.typesafe.config.ConfigFactory;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.spg99.gateway.login.ScramVerifier;
+import io.spg99.gateway.login.TenantDirectory;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Properties;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.TimeUnit;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+
+/** A Gateway with short times before one PostgreSQL, with a directory of one tenant. */
+final class GatewayFixture {
+
+    static final String PASSWORD = "s3cret-of-test";
+
+    final ActorTestKit actors = ActorTestKit.create();
+    final FakeDatabases databases;
+    final PrometheusMeterRegistry metrics = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    final TestPostgres postgres;
+    final GatewayServer server;
+    volatile boolean directoryDown;
+
+    GatewayFixture(TestPostgres postgres, String overrides) throws Exception {
+        this.postgres = postgres;
+        databases = new FakeDatabases(postgres.port());
+        server = GatewayServer.start(actors.system(), settings(postgres, overrides), directory(), databases, metrics)
+                .toCompletableFuture()
+                .get(20, TimeUnit.SECONDS);
+    }
+
+    static GatewaySettings settings(TestPostgres postgres, String overrides) {
+        TestCertificates certificates = postgres.certificates();
+        Config tls = ConfigFactory.parseMap(Map.of(
+                "tls.server-certificate", certificates.certificate("gateway").toString(),
+                "tls.server-key", certificates.key("gateway").toString(),
+                "tls.client-certificate", certificates.certificate("client").toString(),
+                "tls.client-key", certificates.key("client").toString(),
+                "tls.backend-ca", certificates.certificate("ca").toString()));
+        return GatewaySettings.from(ConfigFactory.parseString(overrides)
+                .withFallback(ConfigFactory.parseString("""
+                        port = 0
+                        wake-timeout = 3s
+                        wake-notice-after = 300ms
+                        acquire-retry = 200ms
+                        abandoned-query-grace = 200ms
+                        """))
+                .withFallback(tls)
+                .withFallback(ConfigFactory.load().getConfig("spg99.gateway")));
+    }
+
+    private TenantDirectory directory() {
+        String verifier = ScramVerifier.of(PASSWORD, new byte[] {1, 2, 3, 4, 5, 6, 7, 8}, 4096)
+                .toStored();
+        TenantDirectory.Tenant tenant =
+                new TenantDirectory.Tenant(TestPostgres.USER, verifier, Map.of(TestPostgres.DATABASE, "db-1"));
+        return user -> find(user, tenant);
+    }
+
+    private CompletionStage<Optional<TenantDirectory.Tenant>> find(String user, TenantDirectory.Tenant tenant) {
+        return directoryDown
+                ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
+                : CompletableFuture.completedFuture(
+                        user.equals(tenant.pgUser()) ? Optional.of(tenant) : Optional.empty());
+    }
+
+    Properties properties() {
+        Properties properties = new Properties();
+        properties.setProperty("user", TestPostgres.USER);
+        properties.setProperty("password", PASSWORD);
+        properties.setProperty("sslmode", "verify-full");
+        properties.setProperty(
+                "sslrootcert", postgres.certificates().certificate("ca").toString());
+        properties.setProperty("connectTimeout", "10");
+        properties.setProperty("socketTimeout", "20");
+        return properties;
+    }
+
+    Connection connect() throws SQLException {
+        return connect(properties());
+    }
+
+    Connection connect(Properties properties) throws SQLException {
+        return connect(TestPostgres.DATABASE, properties);
+    }
+
+    Connection connect(String database, Properties properties) throws SQLException {
+        return DriverManager.getConnection("jdbc:postgresql://localhost:" + server.port() + "/" + database, properties);
+    }
+
+    void stop() throws Exception {
+        server.stop(Duration.ofSeconds(3)).toCompletableFuture().get(10, TimeUnit.SECONDS);
+        actors.shutdownTestKit();
+    }
+}

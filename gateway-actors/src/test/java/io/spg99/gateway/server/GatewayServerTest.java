@@ -1,0 +1,578 @@
+package io.spg99.gateway.server;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.netty.buffer.PooledByteBufAllocator;
+import io.spg99.gateway.lease.LeaseCommand;
+import io.spg99.gateway.lease.LeaseEvent;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
+import java.util.Properties;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.postgresql.PGConnection;
+import org.postgresql.PGNotification;
+import org.postgresql.copy.CopyManager;
+
+/** The whole Gateway over real TLS, with PgJDBC and a real PostgreSQL. */
+class GatewayServerTest {
+
+    private static TestPostgres postgres;
+    private static GatewayFixture gateway;
+    private static ExecutorService clients;
+
+    @BeforeAll
+    static void start() throws Exception {
+        postgres = new TestPostgres();
+        gateway = new GatewayFixture(postgres, "");
+        clients = Executors.newCachedThreadPool();
+    }
+
+    @AfterAll
+    static void stop() throws Exception {
+        clients.shutdownNow();
+        gateway.stop();
+        postgres.stop();
+    }
+
+    @BeforeEach
+    void awake() {
+        gateway.databases.asleep();
+        gateway.databases.awake();
+    }
+
+    // ---- logging in
+
+    @Test
+    void givenWriter_whenConnecting_thenQueriesRunAndLeaseIsGivenBack() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            assertEquals(TestPostgres.USER, query(connection, "SELECT current_user"));
+            assertEquals("t", query(connection, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"));
+            await(
+                    "a renewal with one connection",
+                    () -> gateway.databases.told(LeaseCommand.Renew.class).stream()
+                            .anyMatch(renew -> renew.connections() == 1));
+        }
+        await(
+                "the release of the lease",
+                () -> !gateway.databases.told(LeaseCommand.Release.class).isEmpty());
+    }
+
+    @Test
+    void givenStartupParameters_whenConnecting_thenTheBackendHasThem() throws Exception {
+        Properties properties = gateway.properties();
+        properties.setProperty("ApplicationName", "an app");
+        properties.setProperty("options", "-c statement_timeout=12345 -c spg99.pool_mode=session");
+        try (Connection connection = gateway.connect(properties)) {
+            assertEquals("12345ms", query(connection, "SHOW statement_timeout"));
+            assertEquals("an app", query(connection, "SHOW application_name"));
+            assertEquals("session", query(connection, "SHOW spg99.pool_mode"));
+        }
+    }
+
+    @Test
+    void givenChannelBindingAndDirectTls_whenConnecting_thenBothWork() throws Exception {
+        Properties properties = gateway.properties();
+        properties.setProperty("channelBinding", "require");
+        properties.setProperty("sslNegotiation", "direct");
+        try (Connection connection = gateway.connect(properties)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+        }
+    }
+
+    @Test
+    void givenSleepingDatabase_whenPasswordIsWrong_thenNothingWakes() {
+        gateway.databases.asleep();
+        Properties wrong = gateway.properties();
+        wrong.setProperty("password", "wrong");
+        SQLException known = assertThrows(SQLException.class, () -> gateway.connect(wrong));
+        wrong.setProperty("user", "nobody_here");
+        SQLException unknown = assertThrows(SQLException.class, () -> gateway.connect(wrong));
+
+        assertEquals("28P01", known.getSQLState());
+        assertEquals("28P01", unknown.getSQLState());
+        assertEquals(
+                "FATAL: password authentication failed for user \"" + TestPostgres.USER + "\"", known.getMessage());
+        assertEquals("FATAL: password authentication failed for user \"nobody_here\"", unknown.getMessage());
+        assertEquals(List.of(), gateway.databases.told(LeaseCommand.Acquire.class));
+    }
+
+    @Test
+    void givenUnknownDatabase_whenConnecting_then3D000() {
+        gateway.databases.asleep();
+        assertState("3D000", () -> gateway.connect("other", gateway.properties()));
+        assertEquals(List.of(), gateway.databases.told(LeaseCommand.Acquire.class));
+    }
+
+    @Test
+    void givenPlainText_whenConnecting_thenTlsIsDemanded() {
+        Properties plain = gateway.properties();
+        plain.setProperty("sslmode", "disable");
+        SQLException refused = assertState("28000", () -> gateway.connect(plain));
+        assertMessage("sslmode=require", refused);
+    }
+
+    @Test
+    void givenReplication_whenConnecting_thenItIsRefused() {
+        Properties replication = gateway.properties();
+        replication.setProperty("replication", "database");
+        replication.setProperty("assumeMinServerVersion", "17");
+        assertState("0A000", () -> gateway.connect(replication));
+    }
+
+    @Test
+    void givenDirectoryDown_whenConnecting_then57P03() {
+        gateway.directoryDown = true;
+        try {
+            assertState("57P03", () -> gateway.connect());
+        } finally {
+            gateway.directoryDown = false;
+        }
+    }
+
+    // ---- waking
+
+    @Test
+    void givenSleepingDatabase_whenManyConnect_thenItIsWokenOnceAndAllGetIn() throws Exception {
+        gateway.databases.asleep();
+        await("earlier sessions to be gone", () -> metric("spg99_lease_active") == 0);
+        double acquiredBefore = metric("spg99_lease_acquire_total");
+        List<Future<String>> results = new ArrayList<>();
+        for (int i = 0; i < 20; i++) {
+            results.add(clients.submit(() -> {
+                try (Connection connection = gateway.connect()) {
+                    return query(connection, "SELECT 1");
+                }
+            }));
+        }
+        await(
+                "an Acquire",
+                () -> !gateway.databases.told(LeaseCommand.Acquire.class).isEmpty());
+        gateway.databases.awake();
+
+        for (Future<String> result : results) {
+            assertEquals("1", result.get(10, TimeUnit.SECONDS));
+        }
+        assertTrue(
+                metric("spg99_lease_acquire_total") - acquiredBefore <= 2, "one lease, or two if all left in between");
+    }
+
+    @Test
+    void givenSleepingDatabase_whenWaitingLong_thenNoticeThenConnection() throws Exception {
+        gateway.databases.asleep();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        // The first Acquire was lost, as it were: only a later one, sent after the notice, is answered.
+        await(
+                "Acquires after the notice",
+                () -> gateway.databases.told(LeaseCommand.Acquire.class).size() >= 3);
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals(
+                    "database \"app\" is waking up", connection.getWarnings().getMessage());
+            assertEquals("1", query(connection, "SELECT 1"));
+        }
+    }
+
+    @Test
+    void givenDatabaseThatDoesNotWake_whenWakeTimeoutPasses_then57P03AndTheWishIsWithdrawn() {
+        gateway.databases.asleep();
+        SQLException timeout = assertState("57P03", () -> gateway.connect());
+        assertMessage("Retry", timeout);
+        await(
+                "the release of the wish",
+                () -> gateway.databases.told(LeaseCommand.Release.class).stream()
+                        .anyMatch(release -> release.generation() == LeaseCommand.Release.ANY_GENERATION));
+    }
+
+    @Test
+    void givenWaitingClient_whenItGoesAway_thenTheWishIsWithdrawn() throws Exception {
+        gateway.databases.asleep();
+        Properties impatient = gateway.properties();
+        impatient.setProperty("loginTimeout", "1");
+        impatient.setProperty("socketTimeout", "1");
+        assertThrows(SQLException.class, () -> gateway.connect(impatient));
+        await(
+                "the release of the wish",
+                () -> !gateway.databases.told(LeaseCommand.Release.class).isEmpty());
+    }
+
+    @Test
+    void givenRefusal_whenConnecting_thenItsErrorIsTheClients() {
+        gateway.databases.refusing(new LeaseEvent.Refused("58000", "the database is in error", "Look at last_error."));
+        SQLException refused = assertState("58000", () -> gateway.connect());
+        assertMessage("the database is in error", refused);
+    }
+
+    @Test
+    void givenWriterThatJustDied_whenConnecting_thenTheNextOneIsUsed() throws Exception {
+        gateway.databases.asleep();
+        gateway.databases.awakeAt(1);
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        await(
+                "a second Acquire",
+                () -> gateway.databases.told(LeaseCommand.Acquire.class).size() >= 2);
+        gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST);
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+        }
+    }
+
+    @Test
+    void givenMetricsExporter_whenConnected_thenItDoesNotCount() throws Exception {
+        Properties exporter = gateway.properties();
+        exporter.setProperty("ApplicationName", "postgres_exporter");
+        exporter.setProperty("assumeMinServerVersion", "17");
+        try (Connection connection = gateway.connect(exporter)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            await(
+                    "a renewal",
+                    () -> !gateway.databases.told(LeaseCommand.Renew.class).isEmpty());
+            assertTrue(gateway.databases.told(LeaseCommand.Renew.class).stream()
+                    .allMatch(renew -> renew.connections() == 0));
+        }
+    }
+
+    // ---- what passes through
+
+    @Test
+    void givenRunningQuery_whenCancelled_then57014AndTheSessionGoesOn() throws Exception {
+        try (Connection connection = gateway.connect();
+                Statement statement = connection.createStatement()) {
+            Future<SQLException> sleeping = clients.submit(
+                    () -> assertThrows(SQLException.class, () -> statement.execute("SELECT pg_sleep(15)")));
+            awaitActivity("SELECT pg_sleep(15)");
+            statement.cancel();
+            assertEquals("57014", sleeping.get(10, TimeUnit.SECONDS).getSQLState());
+            assertEquals("1", query(connection, "SELECT 1"));
+        }
+    }
+
+    @Test
+    void givenPreparedAndBatchedStatements_whenRun_thenAllAnswersCome() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            execute(connection, "CREATE TEMP TABLE t (i int, s text)");
+            connection.setAutoCommit(false);
+            try (PreparedStatement insert = connection.prepareStatement("INSERT INTO t VALUES (?, ?)")) {
+                for (int i = 0; i < 5_000; i++) {
+                    insert.setInt(1, i);
+                    insert.setString(2, "row " + i);
+                    insert.addBatch();
+                }
+                assertEquals(5_000, Arrays.stream(insert.executeBatch()).sum());
+            }
+            connection.commit();
+            try (PreparedStatement select = connection.prepareStatement("SELECT s FROM t WHERE i = ?")) {
+                for (int i = 0; i < 20; i++) {
+                    select.setInt(1, i);
+                    ResultSet rows = select.executeQuery();
+                    assertTrue(rows.next());
+                    assertEquals("row " + i, rows.getString(1));
+                }
+            }
+            SQLException error = assertThrows(SQLException.class, () -> query(connection, "SELECT 1/0"));
+            assertEquals("22012", error.getSQLState());
+            connection.rollback();
+            assertEquals("5000", query(connection, "SELECT count(*) FROM t"));
+        }
+    }
+
+    @Test
+    void givenListeners_whenNotified_thenTheyHear() throws Exception {
+        try (Connection listener = gateway.connect();
+                Connection speaker = gateway.connect()) {
+            execute(listener, "LISTEN news");
+            execute(speaker, "NOTIFY news, 'hello'");
+            PGNotification[] heard = listener.unwrap(PGConnection.class).getNotifications(10_000);
+            assertEquals("hello", heard[0].getParameter());
+        }
+    }
+
+    @Test
+    void givenCopyOf200MegabytesEachWay_whenRunning_thenMemoryStaysFlat() throws Exception {
+        int rows = 2_000_000;
+        long bytes = rows * 100L;
+        try (Connection connection = gateway.connect()) {
+            execute(connection, "CREATE TEMP TABLE big (s text)");
+            CopyManager copy = connection.unwrap(PGConnection.class).getCopyAPI();
+            long before = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory();
+            assertEquals(rows, copy.copyIn("COPY big FROM STDIN", new Lines(bytes)));
+            AtomicLong received = new AtomicLong();
+            copy.copyOut("COPY big TO STDOUT", new OutputStream() {
+                @Override
+                public void write(int b) {
+                    received.incrementAndGet();
+                }
+
+                @Override
+                public void write(byte[] part, int offset, int length) {
+                    received.addAndGet(length);
+                }
+            });
+            assertEquals(bytes, received.get());
+            long grown = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory() - before;
+            assertTrue(grown < 64L << 20, "direct memory grew by " + grown);
+        }
+    }
+
+    @Test
+    void givenSlowReaderOfALargeResult_whenReading_thenTheGatewayDoesNotCollectIt() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            connection.setAutoCommit(false);
+            long before = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory();
+            // PgJDBC reads from the socket only as it is asked for rows of the COPY.
+            var out = connection
+                    .unwrap(PGConnection.class)
+                    .getCopyAPI()
+                    .copyOut("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT");
+            assertEquals(1001, Objects.requireNonNull(out.readFromCopy()).length);
+            awaitActivity("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT", "ClientWrite");
+            long grown = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory() - before;
+            assertTrue(grown < 32L << 20, "direct memory grew by " + grown);
+            int rows = 1;
+            while (out.readFromCopy() != null) {
+                rows++;
+            }
+            assertEquals(100_000, rows);
+        }
+    }
+
+    @Test
+    void givenPsql_whenPresent_thenItWorks() throws Exception {
+        Process psql;
+        try {
+            ProcessBuilder builder = new ProcessBuilder(
+                            "psql",
+                            "-X",
+                            "-At",
+                            "host=localhost port=" + gateway.server.port() + " user=" + TestPostgres.USER
+                                    + " dbname=app sslmode=verify-full channel_binding=require sslrootcert="
+                                    + postgres.certificates().certificate("ca"),
+                            "-c",
+                            "SELECT 40 + 2")
+                    .redirectErrorStream(true);
+            builder.environment().put("PGPASSWORD", GatewayFixture.PASSWORD);
+            psql = builder.start();
+        } catch (IOException e) {
+            return; // Not installed: PgJDBC has to do.
+        }
+        assertEquals("42\n", new String(psql.getInputStream().readAllBytes(), StandardCharsets.UTF_8));
+        assertEquals(0, psql.waitFor());
+    }
+
+    // ---- losing the writer
+
+    @Test
+    void givenIdleSession_whenGenerationIsRevoked_then57P01() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            query(connection, "SELECT 1");
+            gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST);
+            await("the session to be closed", () -> metric("spg99_pool_total_conns") == 0);
+            assertState("57P01", () -> query(connection, "SELECT 2"));
+        }
+    }
+
+    @Test
+    void givenTransaction_whenWriterIsLost_then57P01() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            connection.setAutoCommit(false);
+            query(connection, "SELECT 1");
+            Future<SQLException> failed = clients.submit(
+                    () -> assertThrows(SQLException.class, () -> query(connection, "SELECT pg_sleep(14)")));
+            awaitActivity("SELECT pg_sleep(14)");
+            gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST);
+            assertEquals("57P01", failed.get(10, TimeUnit.SECONDS).getSQLState());
+        }
+    }
+
+    @Test
+    void givenTransaction_whenBackendIsTerminated_thenItsOwnErrorPasses() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            connection.setAutoCommit(false);
+            query(connection, "SELECT 1");
+            Future<SQLException> failed = clients.submit(
+                    () -> assertThrows(SQLException.class, () -> query(connection, "SELECT pg_sleep(13)")));
+            awaitActivity("SELECT pg_sleep(13)");
+            postgres.admin(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(13)'");
+            SQLException error = failed.get(10, TimeUnit.SECONDS);
+            assertEquals("57P01", error.getSQLState());
+            assertMessage("administrator command", error);
+        }
+    }
+
+    @Test
+    void givenCommitThatWaitsForTheQuorum_whenWriterIsLost_then08007() throws Exception {
+        assertEquals(
+                "08007",
+                loseCommit(() -> gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST))
+                        .getSQLState());
+    }
+
+    @Test
+    void givenCommitThatWaitsForTheQuorum_whenBackendIsTerminated_then08007() throws Exception {
+        SQLException error = loseCommit(() ->
+                postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"));
+        assertEquals("08007", error.getSQLState());
+    }
+
+    @Test
+    void givenCommitThatWaitsForTheQuorum_whenCancelled_then08007AndNoQuietSuccess() throws Exception {
+        SQLException error = loseCommit(() ->
+                postgres.admin("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"));
+        assertEquals("08007", error.getSQLState());
+        assertMessage("check before retrying", error);
+    }
+
+    private interface Fault {
+        void happen() throws Exception;
+    }
+
+    private SQLException loseCommit(Fault fault) throws Exception {
+        try (Connection connection = gateway.connect()) {
+            execute(connection, "CREATE TABLE IF NOT EXISTS ledger (i int)");
+            connection.setAutoCommit(false);
+            execute(connection, "INSERT INTO ledger VALUES (1)");
+            execute(connection, "SET LOCAL synchronous_commit = on");
+            Future<SQLException> failed = clients.submit(() -> assertThrows(SQLException.class, connection::commit));
+            awaitWait("SyncRep");
+            fault.happen();
+            return failed.get(10, TimeUnit.SECONDS);
+        } finally {
+            postgres.admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+        }
+    }
+
+    @Test
+    void givenRunningQuery_whenItsClientGoesAway_thenItIsCancelled() throws Exception {
+        Connection connection = gateway.connect();
+        clients.submit(() -> query(connection, "SELECT pg_sleep(60)"));
+        awaitActivity("SELECT pg_sleep(60)");
+        connection
+                .unwrap(org.postgresql.core.BaseConnection.class)
+                .getQueryExecutor()
+                .abort();
+        await("the query to be gone", () -> activity("SELECT pg_sleep(60)", "").equals("0"));
+    }
+
+    // ---- helpers
+
+    /** So many bytes of lines of 100. */
+    private static final class Lines extends InputStream {
+        private static final byte[] LINE = ("x".repeat(99) + "\n").getBytes(StandardCharsets.US_ASCII);
+        private long left;
+
+        Lines(long bytes) {
+            left = bytes;
+        }
+
+        @Override
+        public int read() {
+            throw new UnsupportedOperationException("read in bulk");
+        }
+
+        @Override
+        public int read(byte[] target, int offset, int length) {
+            if (left == 0) {
+                return -1;
+            }
+            int bytes = (int) Math.min(left, length);
+            for (int i = 0; i < bytes; i++) {
+                target[offset + i] =
+                        LINE[(int) ((left - i) % LINE.length == 0 ? 0 : LINE.length - (left - i) % LINE.length)];
+            }
+            left -= bytes;
+            return bytes;
+        }
+    }
+
+    private static SQLException assertState(String sqlState, Callable<?> action) {
+        SQLException error = assertThrows(SQLException.class, action::call);
+        assertEquals(sqlState, error.getSQLState(), error.getMessage());
+        return error;
+    }
+
+    private static void assertMessage(String part, SQLException error) {
+        assertTrue(String.valueOf(error.getMessage()).contains(part), error.getMessage());
+    }
+
+    private static double metric(String name) {
+        return gateway.metrics
+                .scrape()
+                .lines()
+                .filter(line -> line.startsWith(name + " "))
+                .mapToDouble(line -> Double.parseDouble(line.substring(name.length() + 1)))
+                .sum();
+    }
+
+    private static void awaitActivity(String sql) {
+        await(sql, () -> !activity(sql, "").equals("0"));
+    }
+
+    private static void awaitActivity(String sql, String waitEvent) {
+        await(sql, () -> !activity(sql, " AND wait_event = '" + waitEvent + "'").equals("0"));
+    }
+
+    private static void awaitWait(String waitEvent) {
+        await(waitEvent, () -> {
+            try (Connection admin = postgres.admin()) {
+                return !query(admin, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = '" + waitEvent + "'")
+                        .equals("0");
+            }
+        });
+    }
+
+    private static String activity(String sql, String condition) throws SQLException {
+        try (Connection admin = postgres.admin()) {
+            return query(
+                    admin,
+                    "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = '"
+                            + sql.replace("'", "''") + "'" + condition);
+        }
+    }
+
+    private static void execute(Connection connection, String sql) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute(sql);
+        }
+    }
+
+    private static String query(Connection connection, String sql) throws SQLException {
+        try (Statement statement = connection.createStatement();
+                ResultSet rows = statement.executeQuery(sql)) {
+            assertTrue(rows.next());
+            return rows.getString(1);
+        }
+    }
+
+    private static void await(String what, Callable<Boolean> condition) {
+        Awaitility.await(what)
+                .atMost(Duration.ofSeconds(10))
+                .pollInterval(Duration.ofMillis(10))
+                .until(condition);
+    }
+}

@@ -439,7 +439,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         : answer(create.replyTo(), new DatabaseReply.Unavailable("too many wait for this creation"));
             case DELETING -> answer(create.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
             case ABSENT, STOPPED, BOOTING, READY, STOPPING, ERROR, DELETED ->
-                answer(create.replyTo(), new DatabaseReply.Accepted(view(database)));
+                answer(create.replyTo(), accepted(database));
         };
     }
 
@@ -475,7 +475,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private void created(Existing database) {
-        DatabaseReply reply = new DatabaseReply.Accepted(view(database));
+        DatabaseReply reply = accepted(database);
         life.creators.forEach(creator -> creator.tell(reply));
         life.creators.clear();
         asleep();
@@ -500,13 +500,13 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 startGeneration(database, database.generation() + 1, "start requested")
                         .thenRun((DatabaseState state) -> {
                             life.pools.ifPresent(pools -> pools.tell(PoolsCommand.Admit.INSTANCE));
-                            start.replyTo().tell(new DatabaseReply.Accepted(view((Existing) state)));
+                            start.replyTo().tell(accepted((Existing) state));
                         });
             case STOPPING -> {
                 life.wakeLater = true;
-                yield answer(start.replyTo(), new DatabaseReply.Accepted(view(database)));
+                yield answer(start.replyTo(), accepted(database));
             }
-            case BOOTING, READY -> answer(start.replyTo(), new DatabaseReply.Accepted(view(database)));
+            case BOOTING, READY -> answer(start.replyTo(), accepted(database));
             case CREATING -> answer(start.replyTo(), new DatabaseReply.Conflict("the database is still being created"));
             case DELETING -> answer(start.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
             case ABSENT, DELETED -> answer(start.replyTo(), new DatabaseReply.NotFound());
@@ -756,21 +756,20 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return switch (database.lifecycle()) {
             case READY ->
                 stopWriter(database, StopCause.REQUESTED)
-                        .thenRun((DatabaseState state) ->
-                                stop.replyTo().tell(new DatabaseReply.Accepted(view((Existing) state))));
+                        .thenRun((DatabaseState state) -> stop.replyTo().tell(accepted((Existing) state)));
             case BOOTING -> {
                 Optional<ActorRef<PoolsCommand>> waiting = life.pools;
                 yield cancelBoot(database, StopCause.REQUESTED).thenRun((DatabaseState state) -> {
                     waiting.ifPresent(pools -> refuseWaiting(database, pools));
-                    stop.replyTo().tell(new DatabaseReply.Accepted(view((Existing) state)));
+                    stop.replyTo().tell(accepted((Existing) state));
                 });
             }
             case STOPPED -> {
                 timers.cancel(Timer.RETRY);
                 life.wakeLater = false;
-                yield answer(stop.replyTo(), new DatabaseReply.Accepted(view(database)));
+                yield answer(stop.replyTo(), accepted(database));
             }
-            case STOPPING, ERROR -> answer(stop.replyTo(), new DatabaseReply.Accepted(view(database)));
+            case STOPPING, ERROR -> answer(stop.replyTo(), accepted(database));
             case CREATING -> answer(stop.replyTo(), new DatabaseReply.Conflict("the database is still being created"));
             case DELETING -> answer(stop.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
             case ABSENT, DELETED -> answer(stop.replyTo(), new DatabaseReply.NotFound());
@@ -959,7 +958,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private Effect<DatabaseEvent, DatabaseState> onDelete(Existing database, Delete delete) {
         if (database.lifecycle() == Lifecycle.DELETING) {
-            return answer(delete.replyTo(), new DatabaseReply.Accepted(view(database)));
+            return answer(delete.replyTo(), accepted(database));
         }
         if (delete.force() || database.lifecycle() != Lifecycle.READY) {
             return startDeletion(database, delete.replyTo());
@@ -969,7 +968,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private Effect<DatabaseEvent, DatabaseState> onDeleteInspected(Existing database, DeleteInspected inspected) {
         if (database.lifecycle() == Lifecycle.DELETING) {
-            return answer(inspected.replyTo(), new DatabaseReply.Accepted(view(database)));
+            return answer(inspected.replyTo(), accepted(database));
         }
         if (database.lifecycle() != Lifecycle.READY) {
             return startDeletion(database, inspected.replyTo());
@@ -1001,7 +1000,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         }
                         pools.tell(refusal());
                     });
-                    replyTo.tell(new DatabaseReply.Accepted(view((Existing) state)));
+                    replyTo.tell(accepted((Existing) state));
                     if (life.child.isPresent()) {
                         kill();
                     } else {
@@ -1286,7 +1285,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 .thenRun((DatabaseState state) -> {
                     life.pools.ifPresent(pools -> pools.tell(
                             new PoolsCommand.SetIdleTimeout(change.tunables().idleTimeout())));
-                    change.replyTo().tell(new DatabaseReply.Accepted(view((Existing) state)));
+                    change.replyTo().tell(accepted((Existing) state));
                 });
     }
 
@@ -1315,6 +1314,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 inspected.activity().map(PoolsEvent.Activity::connections).orElse(0);
         life.walEnd = inspected.end().or(() -> life.walEnd);
         return answer(inspected.replyTo(), new DatabaseReply.Described(view(database)));
+    }
+
+    private DatabaseReply accepted(Existing database) {
+        return new DatabaseReply.Accepted(view(database), lastSequenceNumber(context));
     }
 
     private DatabaseView view(Existing database) {

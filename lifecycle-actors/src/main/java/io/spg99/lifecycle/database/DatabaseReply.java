@@ -6,8 +6,12 @@ import io.spg99.lifecycle.model.DatabaseView;
 /** What a Database actor answers. */
 public sealed interface DatabaseReply extends LifecycleMessage {
 
-    /** Done, or seen to. */
-    record Accepted(DatabaseView view) implements DatabaseReply {}
+    /**
+     * Done, or seen to.
+     *
+     * @param sequence number of the event that {@code view} was made after
+     */
+    record Accepted(DatabaseView view, long sequence) implements DatabaseReply {}
 
     record Described(DatabaseView view) implements DatabaseReply {}
 

@@ -1341,7 +1341,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 spec.size(),
                 spec.size(),
                 Optional.empty(),
-                "STEADY",
+                DatabaseView.STEADY,
                 false,
                 Optional.empty(),
                 IdleTimeout.format(tunables.idleTimeout()),

@@ -3,6 +3,7 @@ package io.spg99.lifecycle.model;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.annotation.JsonNaming;
 import io.spg99.lifecycle.LifecycleMessage;
+import io.spg99.storage.safekeeper.TimelineBase;
 import java.time.Instant;
 import java.util.Optional;
 
@@ -47,4 +48,41 @@ public record DatabaseView(
         Optional<Long> storageBytes,
         Optional<String> walLsn,
         Optional<String> snapshotLsn)
-        implements LifecycleMessage {}
+        implements LifecycleMessage {
+
+    /** Of a database of which nothing is known but what it was asked to be. */
+    public static DatabaseView of(DatabaseSpec spec, String state, Instant createdAt) {
+        Tunables tunables = spec.tunables();
+        return new DatabaseView(
+                spec.databaseId(),
+                spec.name(),
+                spec.tenant(),
+                spec.size(),
+                state,
+                spec.timelineId().value(),
+                TimelineBase.CREATION,
+                Optional.empty(),
+                createdAt,
+                Optional.empty(),
+                0,
+                0,
+                0,
+                spec.size(),
+                spec.size(),
+                Optional.empty(),
+                STEADY,
+                false,
+                Optional.empty(),
+                IdleTimeout.format(tunables.idleTimeout()),
+                tunables.autoscale(),
+                tunables.minProfile(),
+                tunables.maxProfile(),
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty());
+    }
+
+    /** {@code scale_state} when no change of profile is under way. */
+    public static final String STEADY = "STEADY";
+}

@@ -1,0 +1,65 @@
+package io.spg99.lifecycle.database.event;
+
+import io.spg99.lifecycle.LifecycleMessage;
+import io.spg99.lifecycle.model.DatabaseSpec;
+import io.spg99.lifecycle.model.Tunables;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WriterAddress;
+import java.time.Instant;
+import java.util.Optional;
+
+/**
+ * What happened to a database. Every step is written before it is acted on:
+ *
+ * <pre>
+ * DatabaseCreated  BaseMade  TimelineCreated                  creation
+ * GenerationStarting (GenerationFailed GenerationStarting)*   a wake, with its failed attempts
+ *     GenerationReady StoppingStarted GenerationEnded         an orderly life
+ *     GenerationEnded                                         the writer was lost
+ *     WakeFailed                                              too many failed attempts
+ * DeletionStarted  DatabaseDeleted                            the end
+ * </pre>
+ */
+public sealed interface DatabaseEvent extends LifecycleMessage {
+
+    Instant at();
+
+    record DatabaseCreated(DatabaseSpec spec, Instant at) implements DatabaseEvent {}
+
+    /** The timeline's beginning is fixed; from here on the Safekeepers may be told of it. */
+    record BaseMade(String image, TimelineBase base, Instant at) implements DatabaseEvent {}
+
+    /** Two Safekeepers hold the timeline. */
+    record TimelineCreated(Instant at) implements DatabaseEvent {}
+
+    record TunablesChanged(Tunables tunables, Instant at) implements DatabaseEvent {}
+
+    /** {@code generation} is larger than any before; no Safekeeper was asked for its promise yet. */
+    record GenerationStarting(int generation, Instant at) implements DatabaseEvent {}
+
+    /** The writer is configured and two Safekeepers follow it. */
+    record GenerationReady(int generation, WriterAddress writer, Instant at) implements DatabaseEvent {}
+
+    /** An attempt to start failed; nothing of it is left. */
+    record GenerationFailed(int generation, String reason, Instant at) implements DatabaseEvent {}
+
+    /** The last of too many attempts failed: somebody must look at {@code reason}. */
+    record WakeFailed(String reason, Instant at) implements DatabaseEvent {}
+
+    record StoppingStarted(int generation, StopCause cause, Instant at) implements DatabaseEvent {}
+
+    /**
+     * The writer is gone.
+     *
+     * @param orderly  it was shut down cleanly on request
+     * @param reason   what happened
+     * @param lastUsed when the database was last used, if that is known
+     */
+    record GenerationEnded(int generation, boolean orderly, String reason, Optional<Instant> lastUsed, Instant at)
+            implements DatabaseEvent {}
+
+    record DeletionStarted(Instant at) implements DatabaseEvent {}
+
+    /** Nothing of the database is left but this. */
+    record DatabaseDeleted(Instant at) implements DatabaseEvent {}
+}

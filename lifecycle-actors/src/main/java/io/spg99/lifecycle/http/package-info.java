@@ -1,0 +1,5 @@
+/** HTTP API v2. */
+@NullMarked
+package io.spg99.lifecycle.http;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,26 @@
+package io.spg99.lifecycle.model;
+
+import io.spg99.storage.wal.TimelineId;
+
+/**
+ * What a database is made as.
+ *
+ * @param databaseId internal id; unique for ever
+ * @param tenantId   internal id of the owner
+ * @param tenant     the owner's name
+ * @param roleName   the owner's {@code pg_user}
+ */
+public record DatabaseSpec(
+        String databaseId,
+        String name,
+        String tenantId,
+        String tenant,
+        String roleName,
+        Profile size,
+        TimelineId timelineId,
+        Tunables tunables) {
+
+    public DatabaseSpec with(Tunables changed) {
+        return new DatabaseSpec(databaseId, name, tenantId, tenant, roleName, size, timelineId, changed);
+    }
+}

@@ -14,5 +14,5 @@ public sealed interface GenerationCommand {
     }
 
     /** The generation actor's own timers and adapted replies. */
-    non-sealed interface Private extends GenerationCommand {}
+    sealed interface Private extends GenerationCommand permits ComputeGeneration.Internal {}
 }

@@ -1,0 +1,263 @@
+/*
+ * The guard (rule W8): no commit becomes visible that the quorum does not have.
+ *
+ * Loaded by shared_preload_libraries into stock PostgreSQL 17. It closes three ways around synchronous replication:
+ *
+ *  1. A cancel or a termination that reaches a backend waiting for the quorum. PostgreSQL reports a WARNING and makes
+ *     the commit visible at once. The report passes through emit_log_hook before that happens: we do not return from
+ *     the hook until the quorum has the commit.
+ *  2. synchronous_commit, which any session may set. Every word is made to mean "on".
+ *  3. A postmaster that dies under waiting backends: each of them would make its commit visible to those still
+ *     running. The kernel kills client backends together with their postmaster.
+ *
+ * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
+ * not change within a major version; the magic block makes PostgreSQL refuse this library in any other one, and
+ * _PG_init checks what it can before it touches anything. Refusing to load means that the server does not start.
+ */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+_Static_assert(sizeof(void *) == 8, "64-bit only");
+
+/* fmgr.h: the magic block. PostgreSQL compares it byte by byte. */
+typedef struct
+{
+    int len;
+    int version;      /* major version * 100 */
+    int funcmaxargs;
+    int indexmaxkeys;
+    int namedatalen;
+    int float8byval;
+    char abi_extra[32];
+} Pg_magic_struct;
+
+EXPORT const Pg_magic_struct *Pg_magic_func(void);
+
+const Pg_magic_struct *
+Pg_magic_func(void)
+{
+    static const Pg_magic_struct magic = {sizeof(Pg_magic_struct), 1700, 100, 32, 64, true, "PostgreSQL"};
+
+    return &magic;
+}
+
+/* elog.h: the head of ErrorData, up to what we use. */
+typedef struct
+{
+    int elevel;
+    bool output_to_server;
+    bool output_to_client;
+    bool hide_stmt;
+    bool hide_ctx;
+    const char *filename;
+    int lineno;
+    const char *funcname;
+} ErrorData;
+
+typedef void (*emit_log_hook_type)(ErrorData *edata);
+extern emit_log_hook_type emit_log_hook;
+
+#define WARNING 19
+#define FATAL 22
+
+extern bool errstart_cold(int elevel, const char *domain);
+extern int errmsg_internal(const char *fmt, ...);
+extern void errfinish(const char *filename, int lineno, const char *funcname);
+
+/* xlog.h: end of the last record this backend wrote; while it waits, that is its commit record. */
+typedef uint64_t XLogRecPtr;
+extern XLogRecPtr XactLastRecEnd;
+
+/* walsender_private.h: the head of WalSndCtlData. Index 1 is SYNC_REP_WAIT_FLUSH. */
+typedef struct
+{
+    struct
+    {
+        void *prev;
+        void *next;
+    } SyncRepQueue[3];
+    XLogRecPtr lsn[3];
+    uint8_t sync_standbys_status;
+} WalSndCtlData;
+
+extern WalSndCtlData *WalSndCtl;
+
+#define SYNC_REP_WAIT_FLUSH 1
+
+/* miscadmin.h, auth.h */
+extern int PostmasterPid;
+extern bool IsUnderPostmaster;
+extern bool process_shared_preload_libraries_in_progress;
+
+typedef void (*ClientAuthentication_hook_type)(void *port, int status);
+extern ClientAuthentication_hook_type ClientAuthentication_hook;
+
+/* guc.h, guc_tables.h: a GUC record of type enum. */
+struct config_enum_entry
+{
+    const char *name;
+    int val;
+    bool hidden;
+};
+
+struct config_generic
+{
+    const char *name;
+    int context;
+    int group;
+    const char *short_desc;
+    const char *long_desc;
+    int flags;
+    int vartype;
+    int status;
+    int source;
+    int reset_source;
+    int scontext;
+    int reset_scontext;
+    uint32_t srole;
+    uint32_t reset_srole;
+    void *stack;
+    void *extra;
+    void *nondef_link[2];
+    void *stack_link;
+    void *report_link;
+    char *last_reported;
+    char *sourcefile;
+    int sourceline;
+};
+
+struct config_enum
+{
+    struct config_generic gen;
+    int *variable;
+    int boot_val;
+    const struct config_enum_entry *options;
+};
+
+#define PGC_ENUM 4
+
+extern struct config_generic *find_option(const char *name, bool create_placeholders, bool skip_errors, int elevel);
+extern int synchronous_commit;
+
+/* xact.h: SyncCommitLevel; "on" is REMOTE_FLUSH. */
+#define SYNCHRONOUS_COMMIT_REMOTE_FLUSH 3
+
+/* guc_tables.c: what we expect to find. */
+static const struct config_enum_entry expected_options[] = {
+    {"local", 1, false}, {"remote_write", 2, false}, {"remote_apply", 4, false}, {"on", 3, false},
+    {"off", 0, false},   {"true", 3, true},          {"false", 0, true},         {"yes", 3, true},
+    {"no", 0, true},     {"1", 3, true},             {"0", 0, true},             {NULL, 0, false}};
+
+/* What we put in its place. "on" comes first: SHOW prints the first word with the value. */
+#define ALWAYS SYNCHRONOUS_COMMIT_REMOTE_FLUSH
+static const struct config_enum_entry guarded_options[] = {
+    {"on", ALWAYS, false},           {"local", ALWAYS, true}, {"remote_write", ALWAYS, true},
+    {"remote_apply", ALWAYS, true},  {"off", ALWAYS, true},   {"true", ALWAYS, true},
+    {"false", ALWAYS, true},         {"yes", ALWAYS, true},   {"no", ALWAYS, true},
+    {"1", ALWAYS, true},             {"0", ALWAYS, true},     {NULL, 0, false}};
+
+/* How often a held commit looks whether the quorum has it, in microseconds: rare, so latency beats elegance. */
+#define HOLD_INTERVAL_US 5000
+
+static emit_log_hook_type next_emit_log_hook;
+static ClientAuthentication_hook_type next_authentication_hook;
+
+static void
+refuse(const char *reason)
+{
+    if (errstart_cold(FATAL, NULL))
+    {
+        errmsg_internal("spg99_guard: %s", reason);
+        errfinish(__FILE__, __LINE__, __func__);
+    }
+    _exit(1);
+}
+
+/*
+ * Returns once the quorum has this backend's last record. SIGQUIT (immediate shutdown) ends the process in its handler;
+ * when the postmaster is gone the process ends here, for nobody would ever move the position again.
+ */
+static void
+hold_until_quorum(void)
+{
+    for (;;)
+    {
+        if (__atomic_load_n(&WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH], __ATOMIC_ACQUIRE) >= XactLastRecEnd)
+            return;
+        if (getppid() != PostmasterPid)
+            _exit(2);
+        usleep(HOLD_INTERVAL_US);
+    }
+}
+
+static void
+guard_emit_log(ErrorData *edata)
+{
+    if (edata->elevel == WARNING && edata->funcname != NULL && strcmp(edata->funcname, "SyncRepWaitForLSN") == 0)
+    {
+        hold_until_quorum();
+        /* "committed locally, but might not have been replicated" is no longer true. */
+        edata->output_to_client = false;
+        edata->output_to_server = false;
+        return;
+    }
+    if (next_emit_log_hook)
+        next_emit_log_hook(edata);
+}
+
+/* Runs in every client backend before it is let in. */
+static void
+guard_authentication(void *port, int status)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != PostmasterPid)
+        _exit(2); /* it died before the line above */
+    if (next_authentication_hook)
+        next_authentication_hook(port, status);
+}
+
+EXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+    struct config_generic *found;
+    struct config_enum *option;
+    int i;
+
+    if (!process_shared_preload_libraries_in_progress)
+        refuse("must be loaded by shared_preload_libraries");
+
+    found = find_option("synchronous_commit", false, true, 0);
+    if (found == NULL || strcmp(found->name, "synchronous_commit") != 0 || found->vartype != PGC_ENUM)
+        refuse("synchronous_commit is not the record it is in PostgreSQL 17");
+    option = (struct config_enum *) found;
+    if (option->variable != &synchronous_commit || option->boot_val != SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+        refuse("synchronous_commit is not laid out as in PostgreSQL 17");
+    for (i = 0; expected_options[i].name != NULL; i++)
+    {
+        const struct config_enum_entry *entry = &option->options[i];
+
+        if (entry->name == NULL || strcmp(entry->name, expected_options[i].name) != 0 ||
+            entry->val != expected_options[i].val)
+            refuse("synchronous_commit has other values than in PostgreSQL 17");
+    }
+    if (option->options[i].name != NULL)
+        refuse("synchronous_commit has more values than in PostgreSQL 17");
+    if (synchronous_commit != SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+        refuse("synchronous_commit must be on in postgresql.conf");
+
+    option->options = guarded_options;
+    next_emit_log_hook = emit_log_hook;
+    emit_log_hook = guard_emit_log;
+    next_authentication_hook = ClientAuthentication_hook;
+    ClientAuthentication_hook = guard_authentication;
+}

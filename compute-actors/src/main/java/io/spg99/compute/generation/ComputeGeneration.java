@@ -1,0 +1,407 @@
+package io.spg99.compute.generation;
+
+import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.storage.safekeeper.WriterAddress;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.Collections;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.PostStop;
+import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.Receive;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+
+/**
+ * One generation: starts PostgreSQL over a timeline as DESIGN.md section 5 says, watches it, and removes every trace of it.
+ * Owned by the Database actor, which spawns it and is told {@link GenerationEvent}s; the last one is always Ended, and the
+ * actor stops by itself then. It never fails: what goes wrong is the reason in Ended.
+ *
+ * <pre>
+ * state        it happens                          next         it does
+ * PREPARING    image and WAL are there             STARTING     assemble PGDATA, start PostgreSQL
+ * STARTING     port was taken meanwhile            STARTING     start PostgreSQL on another port
+ * STARTING     ready, TLI == g, ended at R         CONFIGURING  owner: Accepting; managed configuration
+ * CONFIGURING  configuration holds                 SERVING      owner: Configured
+ * any          Stop                                ENDING       fast shutdown
+ * any          Kill, step failed, deadline passed  ENDING       immediate shutdown
+ * any          PostgreSQL ended by itself          ENDING       -
+ * ENDING       steps and PostgreSQL have ended     ENDING       remove processes and files
+ * ENDING       removed                             (stopped)    owner: Ended
+ * </pre>
+ */
+public final class ComputeGeneration extends AbstractBehavior<GenerationCommand> {
+
+    /** Ports tried before a start is given up: each one was free a moment before. */
+    private static final int PORT_ATTEMPTS = 5;
+
+    /** How long an interrupted step may take to end before its files are removed under it. */
+    private static final Duration INTERRUPT_DEADLINE = Duration.ofSeconds(5);
+
+    private enum State {
+        PREPARING,
+        STARTING,
+        CONFIGURING,
+        SERVING,
+        ENDING
+    }
+
+    /** Blocking steps, in order. */
+    private enum Step {
+        IMAGE,
+        WAL,
+        ASSEMBLE,
+        LAUNCH,
+        VERIFY,
+        CONFIGURE,
+        REMOVE
+    }
+
+    private enum Timer {
+        DEADLINE
+    }
+
+    /** This actor's own messages. */
+    sealed interface Internal extends GenerationCommand.Private {}
+
+    private record StepDone(Step step, Duration took) implements Internal {}
+
+    private record StepFailed(Step step, String reason) implements Internal {}
+
+    private record Launched(PostgresProcess process, int port) implements Internal {}
+
+    private record Removed(boolean orderly) implements Internal {}
+
+    private record Ready(long pid) implements Internal {}
+
+    private record Exited(long pid, int status) implements Internal {}
+
+    private record DeadlinePassed(State state) implements Internal {}
+
+    private final GenerationSpec spec;
+    private final ComputeNode node;
+    private final ActorRef<GenerationEvent> owner;
+    private final TimerScheduler<GenerationCommand> timers;
+
+    /** Steps under way. */
+    private final Map<Step, BlockingStep<Internal>> steps = new EnumMap<>(Step.class);
+
+    private final Map<String, Duration> phases = new LinkedHashMap<>();
+    private State state = State.PREPARING;
+    private Optional<PostgresProcess> process = Optional.empty();
+    private int port;
+    private int attempts;
+    private Instant launchedAt;
+
+    /** Why it ends; meaningful in ENDING. */
+    private String reason = "";
+
+    /** True if Stop was asked for, and nothing worse happened since. */
+    private boolean stopRequested;
+
+    /** True once the step REMOVE was started. */
+    private boolean removing;
+
+    /** Starts at once. */
+    public static Behavior<GenerationCommand> create(
+            GenerationSpec spec, ComputeNode node, ActorRef<GenerationEvent> owner) {
+        Map<String, String> mdc = Map.of(
+                "database", spec.databaseId(),
+                "timeline", spec.base().timeline().value(),
+                "generation", Integer.toString(spec.generation()));
+        return Behaviors.withMdc(
+                GenerationCommand.class,
+                mdc,
+                Behaviors.setup(context ->
+                        Behaviors.withTimers(timers -> new ComputeGeneration(context, timers, spec, node, owner))));
+    }
+
+    private ComputeGeneration(
+            ActorContext<GenerationCommand> context,
+            TimerScheduler<GenerationCommand> timers,
+            GenerationSpec spec,
+            ComputeNode node,
+            ActorRef<GenerationEvent> owner) {
+        super(context);
+        this.timers = timers;
+        this.spec = spec;
+        this.node = node;
+        this.owner = owner;
+        this.launchedAt = node.clock().instant();
+        arm(node.settings().prepareDeadline());
+        runStep(Step.IMAGE, () -> node.materialize(spec));
+        runStep(Step.WAL, () -> {
+            node.fetchWal(spec);
+            return spec.end();
+        });
+    }
+
+    @Override
+    public Receive<GenerationCommand> createReceive() {
+        return newReceiveBuilder()
+                .onMessage(GenerationCommand.class, this::onCommand)
+                .onSignal(PostStop.class, signal -> onPostStop())
+                .build();
+    }
+
+    private Behavior<GenerationCommand> onCommand(GenerationCommand command) {
+        return switch (command) {
+            case GenerationCommand.Stop stop -> onStop();
+            case GenerationCommand.Kill kill -> onKill();
+            case StepDone done -> onStepDone(done);
+            case StepFailed failed -> onStepFailed(failed);
+            case Launched launched -> onLaunched(launched);
+            case Ready ready -> onReady(ready);
+            case Exited exited -> onExited(exited);
+            case Removed removed -> onRemoved(removed);
+            case DeadlinePassed passed -> onDeadline(passed);
+        };
+    }
+
+    private Behavior<GenerationCommand> onStop() {
+        if (state != State.ENDING) {
+            stopRequested = true;
+            end("stopped on request");
+            process.ifPresent(server ->
+                    server.stop(PostgresProcess.Stop.FAST, node.settings().stopDeadline()));
+        }
+        return proceedToEnd();
+    }
+
+    private Behavior<GenerationCommand> onKill() {
+        return fail("killed on request");
+    }
+
+    private Behavior<GenerationCommand> onStepDone(StepDone done) {
+        steps.remove(done.step());
+        if (state == State.ENDING) {
+            return proceedToEnd();
+        }
+        switch (done.step()) {
+            case IMAGE, WAL -> {
+                phases.put(done.step() == Step.IMAGE ? "image" : "wal", done.took());
+                if (steps.isEmpty()) {
+                    become(State.STARTING, "image and WAL are there");
+                    arm(node.settings().startDeadline());
+                    runStep(Step.ASSEMBLE, () -> {
+                        node.assemble(spec);
+                        return spec.end();
+                    });
+                }
+            }
+            case ASSEMBLE -> {
+                phases.put("files", done.took());
+                launchedAt = node.clock().instant();
+                launch();
+            }
+            case VERIFY -> accept();
+            case CONFIGURE -> serve(done.took());
+            case LAUNCH, REMOVE ->
+                throw new IllegalStateException("step has an answer of its own: step=" + done.step());
+        }
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onStepFailed(StepFailed failed) {
+        steps.remove(failed.step());
+        if (failed.step() == Step.REMOVE) {
+            getContext().getLog().error("generation could not be removed: reason={}", failed.reason());
+            return ended(false, reason + "; what is left could not be removed: " + failed.reason());
+        }
+        if (state == State.ENDING) {
+            return proceedToEnd(); // it was interrupted
+        }
+        String what = failed.step().name().toLowerCase(Locale.ROOT);
+        return fail("step failed: step=" + what + " reason=" + failed.reason() + serverLog());
+    }
+
+    private Behavior<GenerationCommand> onLaunched(Launched launched) {
+        steps.remove(Step.LAUNCH);
+        PostgresProcess server = launched.process();
+        process = Optional.of(server);
+        port = launched.port();
+        ActorRef<GenerationCommand> self = getContext().getSelf();
+        server.ready().thenRun(() -> self.tell(new Ready(server.pid())));
+        server.exit().thenAccept(status -> self.tell(new Exited(server.pid(), status)));
+        if (state == State.ENDING) {
+            server.stop(PostgresProcess.Stop.IMMEDIATE, Duration.ZERO);
+        }
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onReady(Ready ready) {
+        if (state == State.STARTING && isCurrent(ready.pid())) {
+            runStep(Step.VERIFY, () -> {
+                node.verify(spec);
+                return spec.end();
+            });
+        }
+        return this;
+    }
+
+    private void accept() {
+        phases.put("postgres", Duration.between(launchedAt, node.clock().instant()));
+        become(State.CONFIGURING, "recovery ended at " + spec.end());
+        arm(node.settings().configureDeadline());
+        owner.tell(new GenerationEvent.Accepting(spec.generation(), writer()));
+        runStep(Step.CONFIGURE, () -> {
+            node.configure(spec, port);
+            return spec.end();
+        });
+    }
+
+    private void serve(Duration took) {
+        phases.put("configure", took);
+        timers.cancel(Timer.DEADLINE);
+        become(State.SERVING, "managed configuration holds");
+        owner.tell(new GenerationEvent.Configured(
+                spec.generation(), writer(), Collections.unmodifiableMap(new LinkedHashMap<>(phases))));
+    }
+
+    private Behavior<GenerationCommand> onExited(Exited exited) {
+        if (!isCurrent(exited.pid())) {
+            return this;
+        }
+        PostgresProcess server = process.orElseThrow();
+        process = Optional.empty();
+        if (state == State.ENDING) {
+            return proceedToEnd();
+        }
+        if (state == State.STARTING && server.portWasTaken() && attempts < PORT_ATTEMPTS) {
+            getContext().getLog().info("port was taken meanwhile, trying another: port={}", port);
+            launch();
+            return this;
+        }
+        end("PostgreSQL ended by itself: state=" + state + " status=" + exited.status() + " log=" + server.lastError());
+        return proceedToEnd();
+    }
+
+    private Behavior<GenerationCommand> onDeadline(DeadlinePassed passed) {
+        if (passed.state() != state) {
+            return this; // of an earlier state
+        }
+        if (state == State.ENDING) {
+            getContext()
+                    .getLog()
+                    .warn("steps do not end after an interrupt, going on without them: steps={}", steps.keySet());
+            steps.clear();
+            return proceedToEnd();
+        }
+        return fail("deadline passed: state=" + state
+                + (state == State.CONFIGURING
+                        ? " hint=the first configuration waits for two Safekeepers to follow"
+                        : "")
+                + serverLog());
+    }
+
+    private Behavior<GenerationCommand> onRemoved(Removed removed) {
+        steps.remove(Step.REMOVE);
+        return ended(stopRequested && removed.orderly(), reason);
+    }
+
+    private Behavior<GenerationCommand> ended(boolean orderly, String why) {
+        getContext().getLog().info("generation ended: orderly={} reason={}", orderly, why);
+        owner.tell(new GenerationEvent.Ended(spec.generation(), orderly, why));
+        return Behaviors.stopped();
+    }
+
+    /** Ends without regard for what runs. */
+    private Behavior<GenerationCommand> fail(String why) {
+        if (state != State.ENDING || stopRequested) {
+            stopRequested = false;
+            end(why);
+        }
+        process.ifPresent(server -> server.stop(PostgresProcess.Stop.IMMEDIATE, Duration.ZERO));
+        return proceedToEnd();
+    }
+
+    private void end(String why) {
+        reason = why;
+        become(State.ENDING, why);
+        steps.forEach((step, running) -> {
+            if (step != Step.REMOVE) {
+                running.cancel();
+            }
+        });
+        arm(INTERRUPT_DEADLINE);
+    }
+
+    /** Removes everything once nothing runs any more. */
+    private Behavior<GenerationCommand> proceedToEnd() {
+        if (steps.isEmpty() && process.isEmpty() && !removing) {
+            removing = true;
+            timers.cancel(Timer.DEADLINE);
+            start(Step.REMOVE, () -> new Removed(node.remove(spec)));
+        }
+        return this;
+    }
+
+    private void launch() {
+        attempts++;
+        start(Step.LAUNCH, () -> {
+            int free = node.freePort();
+            return new Launched(node.launch(spec, free), free);
+        });
+    }
+
+    private void runStep(Step step, Callable<?> work) {
+        Instant began = node.clock().instant();
+        start(step, () -> {
+            work.call();
+            return new StepDone(step, Duration.between(began, node.clock().instant()));
+        });
+    }
+
+    private void start(Step step, Callable<Internal> work) {
+        BlockingStep<Internal> running = BlockingStep.start(node.blocking(), work);
+        steps.put(step, running);
+        getContext()
+                .pipeToSelf(
+                        running.done(),
+                        (answer, failure) -> answer != null ? answer : new StepFailed(step, describe(failure)));
+    }
+
+    private static String describe(Throwable failure) {
+        String message = failure.getMessage();
+        return message == null ? failure.getClass().getSimpleName() : message;
+    }
+
+    private void arm(Duration deadline) {
+        timers.startSingleTimer(Timer.DEADLINE, new DeadlinePassed(state), deadline);
+    }
+
+    private void become(State next, String why) {
+        getContext().getLog().info("{} -> {}: {}", state, next, why);
+        state = next;
+    }
+
+    private boolean isCurrent(long pid) {
+        return process.isPresent() && process.get().pid() == pid;
+    }
+
+    private WriterAddress writer() {
+        return new WriterAddress(node.settings().listenHost(), port);
+    }
+
+    private String serverLog() {
+        return process.map(server -> " log=" + server.lastError()).orElse("");
+    }
+
+    /** The owner or the whole system stopped: no time for an orderly end. */
+    private Behavior<GenerationCommand> onPostStop() {
+        if (!removing) {
+            steps.values().forEach(BlockingStep::cancel);
+            process.ifPresent(PostgresProcess::kill);
+            BlockingStep.start(node.blocking(), () -> node.remove(spec));
+        }
+        return this;
+    }
+}

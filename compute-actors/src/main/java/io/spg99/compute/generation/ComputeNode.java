@@ -1,0 +1,268 @@
+package io.spg99.compute.generation;
+
+import io.spg99.compute.image.StartFiles;
+import io.spg99.compute.postgres.FileTree;
+import io.spg99.compute.postgres.GuardLibrary;
+import io.spg99.compute.postgres.OsUser;
+import io.spg99.compute.postgres.PgControl;
+import io.spg99.compute.postgres.PostgresBinaries;
+import io.spg99.compute.postgres.PostgresLog;
+import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Clock;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.Executor;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * What the generations of one node share, and the blocking steps they are made of. One per node: everything in its run
+ * directory is its own.
+ *
+ * <pre>
+ * &lt;run&gt;/&lt;databaseId&gt;/&lt;generation&gt;        PGDATA
+ * &lt;run&gt;/&lt;databaseId&gt;/&lt;generation&gt;.wal    pg_wal while it is being fetched
+ * </pre>
+ */
+public final class ComputeNode {
+
+    private static final Logger LOG = LoggerFactory.getLogger(ComputeNode.class);
+
+    /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
+    private static final int SOCKET_PATH_LIMIT = 107;
+
+    /** In PGDATA: names the socket directory where that is not PGDATA itself. */
+    private static final String SOCKET_DIRECTORY = "spg99_socket_directory";
+
+    private final PostgresBinaries binaries;
+    private final OsUser user;
+    private final StartFiles images;
+    private final Path run;
+    private final TlsIdentity tls;
+    private final WalProvider wal;
+    private final Executor blocking;
+    private final Clock clock;
+    private final ComputeSettings settings;
+    private final Optional<Path> guard;
+
+    /**
+     * @param run      directory for the generations, made if missing; the PostgreSQL user must be able to reach it
+     * @param tls      the identity {@link TlsIdentity#COMPUTE}
+     * @param blocking for steps that block, some seconds each; several run at once
+     * @throws IOException if the PostgreSQL user cannot reach the binaries or the run directory
+     */
+    public ComputeNode(
+            PostgresBinaries binaries,
+            OsUser user,
+            StartFiles images,
+            Path run,
+            TlsIdentity tls,
+            WalProvider wal,
+            Executor blocking,
+            Clock clock,
+            ComputeSettings settings)
+            throws IOException {
+        this.binaries = binaries;
+        this.user = user;
+        this.images = images;
+        this.run = Files.createDirectories(run.toAbsolutePath()).toRealPath();
+        this.tls = tls;
+        this.wal = wal;
+        this.blocking = blocking;
+        this.clock = clock;
+        this.settings = settings;
+        for (Path directory : List.of(binaries.home(), this.run)) {
+            if (!user.canReach(directory)) {
+                throw new IOException(
+                        "PostgreSQL's user cannot reach a directory it needs: user=" + user.name() + " directory="
+                                + directory + "; make all its parents accessible (mode 755) or use another place");
+            }
+        }
+        this.guard = GuardLibrary.install(binaries.home().resolveSibling("guard"));
+        if (guard.isEmpty()) {
+            LOG.warn(
+                    "running without the guard, for it was not built: a commit that is cancelled while it waits for the"
+                            + " quorum becomes visible without it (W8); install a C compiler and build again");
+        }
+    }
+
+    Executor blocking() {
+        return blocking;
+    }
+
+    Clock clock() {
+        return clock;
+    }
+
+    ComputeSettings settings() {
+        return settings;
+    }
+
+    /**
+     * Removes what an earlier run of the program left in the run directory: processes and files. Blocks. To be called once,
+     * before the first generation.
+     */
+    public void sweep() throws IOException {
+        for (Path database : directories(run)) {
+            for (Path directory : directories(database)) {
+                LOG.info("removing a generation that an earlier run left: directory={}", directory);
+                removeDirectory(directory);
+            }
+            deleteIfEmpty(database);
+        }
+    }
+
+    Path pgdata(GenerationSpec spec) {
+        return directory(spec).resolve(Integer.toString(spec.generation()));
+    }
+
+    private Path fetched(GenerationSpec spec) {
+        return directory(spec).resolve(spec.generation() + ".wal");
+    }
+
+    private Path directory(GenerationSpec spec) {
+        return run.resolve(fileName(spec.databaseId()));
+    }
+
+    /** Step: files of the newest state at or before R. */
+    Lsn materialize(GenerationSpec spec) throws IOException {
+        Files.createDirectories(directory(spec));
+        return images.materialize(spec.image(), spec.base(), spec.end(), pgdata(spec));
+    }
+
+    /** Step: WAL up to R, beside the files that are being made. */
+    void fetchWal(GenerationSpec spec) throws IOException {
+        Path fetched = user.createPrivateDirectory(fetched(spec));
+        wal.fetch(spec, fetched);
+        PgWalDirectory.prepare(spec, fetched);
+        PgWalDirectory.writeHistoryFiles(spec, fetched);
+        user.ownTree(fetched);
+    }
+
+    /** Step: puts files, WAL and configuration together. */
+    void assemble(GenerationSpec spec) throws IOException {
+        Path pgdata = pgdata(spec);
+        Path pgWal = pgdata.resolve("pg_wal");
+        FileTree.delete(pgWal);
+        Files.move(fetched(spec), pgWal, StandardCopyOption.ATOMIC_MOVE);
+        new ServerConfiguration(spec, settings, user, guard).write(pgdata, socketDirectory(pgdata), tls);
+    }
+
+    /** Step: starts PostgreSQL on a port that is free now. */
+    PostgresProcess launch(GenerationSpec spec, int port) throws IOException {
+        return PostgresProcess.start(new PostgresProcess.Launch(
+                binaries,
+                user,
+                pgdata(spec),
+                Map.of("port", Integer.toString(port)),
+                PostgresLog.sink(
+                        Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())))));
+    }
+
+    int freePort() throws IOException {
+        return PostgresProcess.freePort(InetAddress.getByName(settings.listenHost()));
+    }
+
+    /**
+     * Step: checks that PostgreSQL is on the new generation's TLI and that it continues the parent at exactly R.
+     *
+     * @throws IOException if not: the server must not be used
+     */
+    void verify(GenerationSpec spec) throws IOException {
+        Path pgdata = pgdata(spec);
+        PgWalDirectory.verifyHistory(spec, pgdata.resolve("pg_wal"));
+        PgControl control = PgControl.read(pgdata);
+        if (control.timeline() != spec.generation()) {
+            throw new IOException("PostgreSQL came up on another TLI: expected=" + spec.generation() + " actual="
+                    + control.timeline());
+        }
+        if (control.systemIdentifier() != spec.base().systemIdentifier()) {
+            throw new IOException("PostgreSQL came up with another system identifier: expected="
+                    + Long.toUnsignedString(spec.base().systemIdentifier()) + " actual="
+                    + Long.toUnsignedString(control.systemIdentifier()));
+        }
+    }
+
+    /** Step: managed configuration. */
+    void configure(GenerationSpec spec, int port) throws IOException, java.sql.SQLException {
+        Path pgdata = pgdata(spec);
+        ManagedConfiguration.apply(spec, recordedSocketDirectory(pgdata).orElse(pgdata), port);
+    }
+
+    /**
+     * Step: nothing of the generation is left afterwards.
+     *
+     * @return true if PostgreSQL had shut down in order
+     */
+    boolean remove(GenerationSpec spec) throws IOException {
+        Path pgdata = pgdata(spec);
+        boolean orderly = Files.exists(pgdata.resolve("global").resolve("pg_control"))
+                && PgControl.read(pgdata).isShutDown();
+        removeDirectory(pgdata);
+        FileTree.delete(fetched(spec));
+        deleteIfEmpty(directory(spec));
+        return orderly;
+    }
+
+    private void removeDirectory(Path directory) throws IOException {
+        PostgresProcess.removeRemains(directory);
+        Optional<Path> sockets = recordedSocketDirectory(directory);
+        if (sockets.isPresent()) {
+            FileTree.delete(sockets.get());
+        }
+        FileTree.delete(directory);
+    }
+
+    /** PGDATA itself if its path is short enough for a socket's name, or else a fresh private directory. */
+    private Path socketDirectory(Path pgdata) throws IOException {
+        int length = pgdata.resolve(".s.PGSQL.65535").toString().getBytes(StandardCharsets.UTF_8).length;
+        if (length <= SOCKET_PATH_LIMIT) {
+            return pgdata;
+        }
+        Path directory = Files.createTempDirectory(
+                Path.of("/tmp"),
+                "spg99-",
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        user.own(directory);
+        user.writePrivate(pgdata.resolve(SOCKET_DIRECTORY), directory.toString().getBytes(StandardCharsets.UTF_8));
+        return directory;
+    }
+
+    private static Optional<Path> recordedSocketDirectory(Path pgdata) throws IOException {
+        Path file = pgdata.resolve(SOCKET_DIRECTORY);
+        return Files.exists(file) ? Optional.of(Path.of(Files.readString(file))) : Optional.empty();
+    }
+
+    private static String fileName(String databaseId) {
+        if (!databaseId.matches("[A-Za-z0-9][A-Za-z0-9._-]{0,99}")) {
+            throw new IllegalArgumentException("database id is no file name: databaseId=" + databaseId);
+        }
+        return databaseId;
+    }
+
+    private static List<Path> directories(Path parent) throws IOException {
+        try (Stream<Path> children = Files.list(parent)) {
+            return children.filter(Files::isDirectory).sorted().toList();
+        }
+    }
+
+    private static void deleteIfEmpty(Path directory) throws IOException {
+        try {
+            Files.deleteIfExists(directory);
+        } catch (DirectoryNotEmptyException e) {
+            LOG.debug("directory is still in use: directory={}", directory);
+        }
+    }
+}

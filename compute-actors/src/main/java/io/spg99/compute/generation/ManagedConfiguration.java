@@ -1,0 +1,131 @@
+package io.spg99.compute.generation;
+
+import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.postgres.UnixSocketFactory;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Properties;
+import org.postgresql.Driver;
+
+/**
+ * What must hold inside every database: the tenant's role, without power over the server, owns the user's database. Reads
+ * first and changes only what differs: a change commits, and a commit waits for two Safekeepers.
+ */
+final class ManagedConfiguration {
+
+    /** NULL where the role or the database does not exist. */
+    private static final String READ = """
+            SELECT (SELECT rolcanlogin AND NOT (rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls)
+                           AND rolpassword IS NULL AND rolconnlimit = -1 AND (rolvaliduntil IS NULL OR rolvaliduntil = 'infinity')
+                      FROM pg_authid WHERE rolname = ?) AS role_holds,
+                   (SELECT pg_get_userbyid(datdba) = ? AND datallowconn AND NOT datistemplate AND datconnlimit = -1
+                      FROM pg_database WHERE datname = ?) AS database_holds,
+                   EXISTS (SELECT FROM pg_database WHERE datname = ?) AS unnamed
+            """;
+
+    private static final String ROLE_OPTIONS =
+            " LOGIN NOSUPERUSER NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS PASSWORD NULL CONNECTION LIMIT -1";
+
+    private enum Found {
+        MISSING,
+        DIFFERENT,
+        HOLDS
+    }
+
+    private ManagedConfiguration() {}
+
+    /**
+     * Makes the managed configuration hold. Blocks; a caller that gives up interrupts the thread, which closes the
+     * connection.
+     *
+     * @param socketDirectory of the server's Unix socket
+     */
+    static void apply(GenerationSpec spec, Path socketDirectory, int port) throws IOException, SQLException {
+        try (Connection connection = connect(socketDirectory.resolve(".s.PGSQL." + port))) {
+            List<String> changes = changes(connection, spec);
+            if (!changes.isEmpty()) {
+                connection.setAutoCommit(false);
+                try (Statement statement = connection.createStatement()) {
+                    for (String change : changes) {
+                        statement.execute(change);
+                    }
+                }
+                connection.commit();
+            }
+        }
+    }
+
+    private static Connection connect(Path socket) throws SQLException {
+        Properties properties = new Properties();
+        properties.setProperty("user", BaseImages.SUPERUSER);
+        properties.setProperty("socketFactory", UnixSocketFactory.class.getName());
+        properties.setProperty("socketFactoryArg", socket.toString());
+        properties.setProperty("sslmode", "disable");
+        properties.setProperty("gssEncMode", "disable");
+        properties.setProperty("ApplicationName", "spg99-agent");
+        // Fewer round trips: all is in the startup packet, and nothing is prepared.
+        properties.setProperty("assumeMinServerVersion", "17");
+        properties.setProperty("preferQueryMode", "simple");
+        Connection connection =
+                new Driver().connect("jdbc:postgresql://localhost/" + BaseImages.AGENT_DATABASE, properties);
+        if (connection == null) {
+            throw new SQLException("PgJDBC does not know its own URL");
+        }
+        return connection;
+    }
+
+    private static List<String> changes(Connection connection, GenerationSpec spec) throws SQLException {
+        String role = quote(spec.roleName());
+        String database = quote(spec.databaseName());
+        try (PreparedStatement query = connection.prepareStatement(READ)) {
+            query.setString(1, spec.roleName());
+            query.setString(2, spec.roleName());
+            query.setString(3, spec.databaseName());
+            query.setString(4, BaseImages.USER_DATABASE);
+            try (ResultSet row = query.executeQuery()) {
+                row.next();
+                List<String> changes = new ArrayList<>();
+                switch (found(row, 1)) {
+                    case MISSING -> changes.add("CREATE ROLE " + role + ROLE_OPTIONS);
+                    case DIFFERENT -> changes.add("ALTER ROLE " + role + ROLE_OPTIONS + " VALID UNTIL 'infinity'");
+                    case HOLDS -> {}
+                }
+                switch (found(row, 2)) {
+                    case MISSING -> {
+                        if (!row.getBoolean(3)) {
+                            throw new SQLException("the user's database is missing: database=" + spec.databaseName());
+                        }
+                        changes.add("ALTER DATABASE " + BaseImages.USER_DATABASE + " RENAME TO " + database);
+                        changes.add("ALTER DATABASE " + database + " OWNER TO " + role);
+                    }
+                    case DIFFERENT -> {
+                        changes.add("ALTER DATABASE " + database
+                                + " ALLOW_CONNECTIONS true IS_TEMPLATE false CONNECTION LIMIT -1");
+                        changes.add("ALTER DATABASE " + database + " OWNER TO " + role);
+                    }
+                    case HOLDS -> {}
+                }
+                return changes;
+            }
+        }
+    }
+
+    private static Found found(ResultSet row, int column) throws SQLException {
+        boolean holds = row.getBoolean(column);
+        if (row.wasNull()) {
+            return Found.MISSING;
+        }
+        return holds ? Found.HOLDS : Found.DIFFERENT;
+    }
+
+    private static String quote(String identifier) {
+        return '"' + identifier.replace("\"", "\"\"") + '"';
+    }
+}

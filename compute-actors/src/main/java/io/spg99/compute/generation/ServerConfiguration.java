@@ -1,0 +1,182 @@
+package io.spg99.compute.generation;
+
+import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.postgres.OsUser;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.tls.TlsIdentity;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.stream.Collectors;
+
+/** The configuration files of one generation, written whole: nothing is inherited from an image or an earlier run. */
+final class ServerConfiguration {
+
+    private static final String CERTIFICATE = "spg99_server.crt";
+    private static final String KEY = "spg99_server.key";
+    private static final String CA = "spg99_ca.crt";
+
+    private final GenerationSpec spec;
+    private final ComputeSettings settings;
+    private final OsUser user;
+    private final Optional<Path> guard;
+
+    ServerConfiguration(GenerationSpec spec, ComputeSettings settings, OsUser user, Optional<Path> guard) {
+        this.spec = spec;
+        this.settings = settings;
+        this.user = user;
+        this.guard = guard;
+        requireName("database", spec.databaseName());
+        requireName("role", spec.roleName());
+        if (spec.roleName().startsWith("spg99_") || spec.roleName().startsWith("pg_")) {
+            throw new IllegalArgumentException("reserved role name: role=" + spec.roleName());
+        }
+    }
+
+    /** Writes all files to {@code pgdata}. */
+    void write(Path pgdata, Path socketDirectory, TlsIdentity tls) throws IOException {
+        put(pgdata, "postgresql.conf", postgresqlConf(socketDirectory));
+        put(pgdata, "pg_hba.conf", hba());
+        put(pgdata, "pg_ident.conf", ident());
+        put(pgdata, "recovery.signal", "");
+        user.writePrivate(pgdata.resolve(CERTIFICATE), Files.readAllBytes(tls.certificate()));
+        user.writePrivate(pgdata.resolve(KEY), Files.readAllBytes(tls.key()));
+        user.writePrivate(pgdata.resolve(CA), Files.readAllBytes(tls.ca()));
+    }
+
+    private void put(Path pgdata, String name, String content) throws IOException {
+        user.writePrivate(pgdata.resolve(name), content.getBytes(StandardCharsets.UTF_8));
+    }
+
+    private String postgresqlConf(Path socketDirectory) {
+        Profile profile = settings.profile();
+        String standbys = SafekeeperId.ALL.stream().map(SafekeeperId::value).collect(Collectors.joining(", "));
+        return """
+                # Written by the agent for one generation. The port is on the command line.
+
+                # Connections: TLS for anything remote, see pg_hba.conf.
+                listen_addresses = %s
+                unix_socket_directories = %s
+                unix_socket_permissions = 0700
+                ssl = on
+                ssl_cert_file = '%s'
+                ssl_key_file = '%s'
+                ssl_ca_file = '%s'
+                max_connections = %d
+                tcp_keepalives_idle = 30
+                tcp_keepalives_interval = 5
+                tcp_keepalives_count = 3
+
+                # Size.
+                shared_buffers = %dMB
+                work_mem = %dMB
+                huge_pages = off
+                # Dynamic segments live in PGDATA, so that nothing is left in /dev/shm.
+                dynamic_shared_memory_type = mmap
+                # Logical replication workers would be one more process at every start; tenants cannot subscribe.
+                max_logical_replication_workers = 0
+
+                # Durability is with the Safekeepers. Nothing is ever recovered from this disk.
+                fsync = off
+                full_page_writes = off
+                synchronous_commit = on
+                synchronous_standby_names = 'ANY %d (%s)'
+                # A compute whose postmaster or backend crashes is thrown away, never recovered in place (W8).
+                restart_after_crash = off
+                shared_preload_libraries = %s
+
+                # WAL for the Safekeepers. One that lags further than wal_keep_size fills up from a peer.
+                wal_level = replica
+                max_wal_senders = 10
+                max_replication_slots = 10
+                wal_keep_size = 128MB
+                wal_sender_timeout = 10s
+                wal_init_zero = off
+                wal_recycle = off
+                min_wal_size = 32MB
+                max_wal_size = 1GB
+
+                # Recovery: from pg_wal alone, to the end of the parent's WAL. A restore_command must be given, and is run for
+                # every file that is looked for: a shell built-in is the cheapest there is.
+                hot_standby = off
+                restore_command = 'false'
+                recovery_target_timeline = '%d'
+
+                # Log: lines go to the agent. WARNING is the least that the guard can work with. Terse, and without
+                # statements: they are the tenant's, and may hold secrets.
+                log_min_messages = warning
+                log_min_error_statement = panic
+                log_error_verbosity = terse
+                log_line_prefix = '%%m [%%p] %%b '
+                log_checkpoints = off
+                log_timezone = 'UTC'
+
+                timezone = 'UTC'
+                datestyle = 'iso, mdy'
+                lc_messages = 'C'
+                lc_monetary = 'C'
+                lc_numeric = 'C'
+                lc_time = 'C'
+                default_text_search_config = 'pg_catalog.english'
+                """.formatted(
+                        quoteValue(settings.listenHost()),
+                        quoteValue(socketDirectory.toString()),
+                        CERTIFICATE,
+                        KEY,
+                        CA,
+                        profile.maxConnections(),
+                        profile.sharedBuffersMb(),
+                        profile.workMemMb(),
+                        SafekeeperId.QUORUM,
+                        standbys,
+                        quoteValue(guard.map(Path::toString).orElse("")),
+                        spec.parent());
+    }
+
+    /** The first line that matches a connection decides; there is no line without authentication. */
+    private String hba() {
+        return """
+                local   all          %s  peer map=agent
+                hostssl replication  %s  all  cert map=safekeeper
+                hostssl %s %s all  cert map=gateway
+                local   all          all  reject
+                host    all          all  all  reject
+                host    replication  all  all  reject
+                """.formatted(
+                        BaseImages.SUPERUSER,
+                        BaseImages.SAFEKEEPER_ROLE,
+                        quoteWord(spec.databaseName()),
+                        quoteWord(spec.roleName()));
+    }
+
+    /** Who may be whom: our own system user the superuser, a certificate's common name one role each. */
+    private static String identLine(String map, String systemName, String role) {
+        return "%s %s %s%n".formatted(map, quoteWord(systemName), quoteWord(role));
+    }
+
+    private String ident() throws IOException {
+        return identLine("agent", OsUser.own(), BaseImages.SUPERUSER)
+                + identLine("safekeeper", TlsIdentity.SAFEKEEPER, BaseImages.SAFEKEEPER_ROLE)
+                + identLine("gateway", TlsIdentity.GATEWAY, spec.roleName());
+    }
+
+    /** In quotes no word is a keyword (all, replication), and a quote is written twice. */
+    private static String quoteWord(String word) {
+        return '"' + word.replace("\"", "\"\"") + '"';
+    }
+
+    private static String quoteValue(String value) {
+        return '\'' + value.replace("\\", "\\\\").replace("'", "''") + '\'';
+    }
+
+    /** A line feed ends a line of pg_hba.conf even in quotes, and a leading slash begins a regular expression there. */
+    private static void requireName(String what, String name) {
+        int bytes = name.getBytes(StandardCharsets.UTF_8).length;
+        if (bytes < 1 || bytes > 63 || name.startsWith("/") || name.chars().anyMatch(Character::isISOControl)) {
+            throw new IllegalArgumentException(
+                    "not a " + what + " name (1 to 63 bytes, no control characters, no leading slash): name=" + name);
+        }
+    }
+}

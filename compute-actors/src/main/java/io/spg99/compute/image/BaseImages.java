@@ -1,0 +1,293 @@
+package io.spg99.compute.image;
+
+import io.spg99.compute.postgres.FileTree;
+import io.spg99.compute.postgres.OsUser;
+import io.spg99.compute.postgres.PgControl;
+import io.spg99.compute.postgres.PostgresBinaries;
+import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.compute.postgres.Programs;
+import io.spg99.compute.postgres.WalFiles;
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedDeque;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The base images timelines begin with: one per PostgreSQL version and locale, made once, stored once in object storage,
+ * used by reference.
+ *
+ * <pre>
+ * object storage   images/&lt;key&gt;.tar.zst   the image, complete in itself; whoever puts it first decides
+ *                  images/&lt;key&gt;.json      the same information as inside, for people and tools
+ * local cache      &lt;key&gt;/image.json, &lt;key&gt;/files/           unpacked once
+ *                  &lt;key&gt;/spare-*                             copies ready to be renamed into place
+ * </pre>
+ */
+public final class BaseImages implements StartFiles, AutoCloseable {
+
+    /** PostgreSQL's superuser; local connections only. */
+    public static final String SUPERUSER = "spg99_agent";
+
+    /** The role Safekeepers follow a writer as. */
+    public static final String SAFEKEEPER_ROLE = "spg99_safekeeper";
+
+    /** What the user's database is called before its first start. */
+    public static final String USER_DATABASE = "spg99_user";
+
+    /** The superuser's own database. No user's database can have this name. */
+    public static final String AGENT_DATABASE = "spg99-agent";
+
+    private static final Logger LOG = LoggerFactory.getLogger(BaseImages.class);
+
+    /** Changes whenever the making of the image changes. */
+    private static final int RECIPE = 1;
+
+    /** Spare copies per image: two starts at once are common, a third one copies for itself (some 20 ms more). */
+    private static final int SPARES = 2;
+
+    /** New spares wait until the start that used the last one is likely over: they compete for the same disk. */
+    private static final Duration REFILL_DELAY = Duration.ofSeconds(2);
+
+    private static final Duration COPY_DEADLINE = Duration.ofMinutes(1);
+
+    private final PostgresBinaries binaries;
+    private final OsUser user;
+    private final ObjectStore objects;
+    private final Path cache;
+    private final SecureRandom random = new SecureRandom();
+    private final Map<String, Cached> loaded = new ConcurrentHashMap<>();
+    private final ScheduledExecutorService refiller = Executors.newSingleThreadScheduledExecutor(
+            task -> Thread.ofPlatform().name("spare-images").daemon().unstarted(task));
+
+    /** An image in the local cache, with the spare copies that are ready. */
+    private record Cached(ImageInfo info, Path directory, ConcurrentLinkedDeque<Path> spares) {
+        Path files() {
+            return directory.resolve("files");
+        }
+    }
+
+    /** @param localCache best on the same file system as the generations' directories: spares are renamed there */
+    public BaseImages(PostgresBinaries binaries, OsUser user, ObjectStore objects, Path localCache) {
+        this.binaries = binaries;
+        this.user = user;
+        this.objects = objects;
+        this.cache = localCache.toAbsolutePath();
+    }
+
+    /**
+     * Makes sure that the image of this program's PostgreSQL version exists and is in the local cache. Blocks; the very
+     * first call runs initdb (about a second).
+     *
+     * @return its key
+     */
+    public String ensure() throws IOException {
+        String key = key();
+        load(key);
+        return key;
+    }
+
+    /** Key of the image that new timelines begin with. */
+    public String key() {
+        return "pg" + binaries.version() + "-builtin-C.UTF-8-" + RECIPE;
+    }
+
+    /** A new timeline's beginning on {@link #key}, with a system identifier of its own. Blocks only before {@link #ensure}. */
+    public TimelineBase newBase(TimelineId timeline) throws IOException {
+        ImageInfo info = load(key()).info();
+        long systemIdentifier = random.nextLong(1, Long.MAX_VALUE);
+        byte[] firstWal = info.firstWal().clone();
+        // Only the page header has it; the record's checksum does not cover the header.
+        ByteBuffer.wrap(firstWal)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(WalFiles.SYSTEM_IDENTIFIER_OFFSET, systemIdentifier);
+        return new TimelineBase(timeline, systemIdentifier, info.segmentSize(), info.start(), firstWal);
+    }
+
+    @Override
+    public Lsn materialize(String image, TimelineBase base, Lsn end, Path pgdata) throws IOException {
+        Cached cached = load(image);
+        if (!cached.info().start().equals(base.start()) || cached.info().segmentSize() != base.segmentSize()) {
+            throw new IOException("timeline does not begin with this image: timeline=" + base.timeline() + " image="
+                    + image + " expected=" + cached.info().start() + " actual=" + base.start());
+        }
+        if (!takeSpare(cached, pgdata)) {
+            copy(cached.files(), pgdata);
+        }
+        byte[] nonce = new byte[PgControl.NONCE_LENGTH];
+        random.nextBytes(nonce);
+        PgControl.read(pgdata).writeAs(pgdata, base.systemIdentifier(), nonce);
+        refill(cached, REFILL_DELAY);
+        return base.start();
+    }
+
+    /** Ends the making of spare copies. */
+    @Override
+    public void close() {
+        refiller.shutdownNow();
+    }
+
+    private boolean takeSpare(Cached cached, Path pgdata) throws IOException {
+        for (Path spare = cached.spares().poll();
+                spare != null;
+                spare = cached.spares().poll()) {
+            try {
+                Files.move(spare, pgdata, StandardCopyOption.ATOMIC_MOVE);
+                return true;
+            } catch (AtomicMoveNotSupportedException e) {
+                cached.spares().addFirst(spare);
+                return false; // another file system
+            } catch (FileSystemException e) {
+                LOG.debug("spare image cannot be used: spare={}", spare, e);
+            }
+        }
+        return false;
+    }
+
+    private void refill(Cached cached, Duration delay) {
+        refiller.schedule(() -> makeSpares(cached), delay.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    private void makeSpares(Cached cached) {
+        try {
+            while (cached.spares().size() < SPARES && !refiller.isShutdown()) {
+                Path spare = cached.directory().resolve("spare-" + Long.toHexString(random.nextLong()));
+                copy(cached.files(), spare);
+                cached.spares().add(spare);
+            }
+        } catch (IOException e) {
+            LOG.warn(
+                    "spare image could not be made, starts will be slower: image={}",
+                    cached.info().key(),
+                    e);
+        }
+    }
+
+    private Cached load(String key) throws IOException {
+        Cached cached = loaded.get(key);
+        return cached != null ? cached : loadFirst(key);
+    }
+
+    private synchronized Cached loadFirst(String key) throws IOException {
+        Cached cached = loaded.get(key);
+        if (cached == null) {
+            Path directory = cache.resolve(key);
+            if (!Files.isDirectory(directory)) {
+                obtain(key, directory);
+            }
+            removeSpares(directory);
+            ImageInfo info = ImageInfo.fromJson(Files.readAllBytes(directory.resolve("image.json")));
+            cached = new Cached(info, directory, new ConcurrentLinkedDeque<>());
+            loaded.put(key, cached);
+            refill(cached, Duration.ZERO);
+        }
+        return cached;
+    }
+
+    /** Brings an image from object storage to the local cache; makes it if there is none and it is ours to make. */
+    private void obtain(String key, Path directory) throws IOException {
+        Files.createDirectories(cache);
+        Path aside = user.createPrivateDirectory(cache.resolve(".new-" + Long.toHexString(random.nextLong())));
+        try {
+            if (!objects.exists(archiveKey(key))) {
+                if (!key.equals(key())) {
+                    throw new IOException("base image is not in object storage: object=" + archiveKey(key));
+                }
+                make(key, aside);
+            }
+            Path files = aside.resolve("files");
+            ImageInfo info;
+            try (InputStream in = objects.open(archiveKey(key))) {
+                info = ImageArchive.unpack(in, files);
+            }
+            objects.putIfAbsent("images/" + key + ".json", info.toJson());
+            Files.write(aside.resolve("image.json"), info.toJson());
+            user.ownTree(aside);
+            // The cache is trusted by name from now on: its content must survive a power failure.
+            Programs.run(
+                    List.of(tool("sync"), "-f", aside.toString()), PostgresProcess.environment(), "", COPY_DEADLINE);
+            moveUnlessExists(aside, directory);
+        } finally {
+            FileTree.delete(aside);
+        }
+    }
+
+    private void make(String key, Path aside) throws IOException {
+        LOG.info("making the base image: key={}", key);
+        Path pgdata = aside.resolve("initdb");
+        Path archive = aside.resolve("image.tar.zst");
+        ImageInfo info = new ImageBuilder(binaries, user).build(key, pgdata);
+        ImageArchive.pack(info, pgdata, archive);
+        if (!objects.putIfAbsent(archiveKey(key), archive)) {
+            LOG.info("the base image was made elsewhere meanwhile, using that: key={}", key);
+        }
+        FileTree.delete(pgdata);
+        Files.delete(archive);
+    }
+
+    private static String archiveKey(String key) {
+        return "images/" + key + ".tar.zst";
+    }
+
+    /** Left by an earlier run: perhaps incomplete after a power failure. */
+    private static void removeSpares(Path directory) throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path spare : files.filter(f -> f.getFileName().toString().startsWith("spare-"))
+                    .toList()) {
+                FileTree.delete(spare);
+            }
+        }
+    }
+
+    /** A native copy, with owners; the files' blocks are shared where the file system can do that. */
+    private static void copy(Path from, Path to) throws IOException {
+        Programs.run(
+                List.of(tool("cp"), "-a", "--reflink=auto", from.toString(), to.toString()),
+                PostgresProcess.environment(),
+                "",
+                COPY_DEADLINE);
+    }
+
+    private static String tool(String name) throws IOException {
+        return Programs.find(name)
+                .orElseThrow(() -> new IOException("program is missing: name=" + name))
+                .toString();
+    }
+
+    private static void moveUnlessExists(Path from, Path to) throws IOException {
+        try {
+            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+        } catch (FileSystemException e) {
+            if (!Files.isDirectory(to)) {
+                throw e;
+            }
+        }
+    }
+
+    /** For tests: waits for nothing, tells how many spares are ready. */
+    int spares(@Nullable String key) {
+        Cached cached = loaded.get(key == null ? key() : key);
+        return cached == null ? 0 : cached.spares().size();
+    }
+}

@@ -1,0 +1,159 @@
+package io.spg99.compute.image;
+
+import io.spg99.compute.postgres.OsUser;
+import io.spg99.compute.postgres.PgControl;
+import io.spg99.compute.postgres.PostgresBinaries;
+import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.compute.postgres.Programs;
+import io.spg99.compute.postgres.WalFiles;
+import io.spg99.storage.wal.Lsn;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+
+/** Makes a base image: initdb, then the first databases and roles in single-user mode. */
+final class ImageBuilder {
+
+    private static final Duration DEADLINE = Duration.ofMinutes(2);
+
+    /** From a segment's start to the end of a shutdown checkpoint record behind the page header, aligned to 8 bytes. */
+    private static final int FIRST_WAL = 160;
+
+    /** xl_tot_len of that record: 24 bytes of header, 2 of data header, 88 of checkpoint. */
+    private static final int CHECKPOINT_RECORD = 114;
+
+    private static final String[] SETTINGS = {
+        "-c", "fsync=off",
+        "-c", "full_page_writes=off",
+        "-c", "wal_init_zero=off",
+        "-c", "dynamic_shared_memory_type=mmap",
+        "-c", "log_min_messages=error",
+        "-c", "log_checkpoints=off"
+    };
+
+    /**
+     * template1 and template0 would be 15 MB and 600 files more in every generation's directory, for a CREATE DATABASE that
+     * nobody may run. "postgres" is a name that users may want; one with a dash is none of theirs.
+     */
+    private static final List<String> IN_TEMPLATE1 = List.of(
+            "CREATE DATABASE " + BaseImages.USER_DATABASE + " TEMPLATE template0",
+            "CREATE DATABASE \"" + BaseImages.AGENT_DATABASE + "\" TEMPLATE template0",
+            "DROP DATABASE postgres");
+
+    private static final List<String> IN_AGENT_DATABASE = List.of(
+            "UPDATE pg_database SET datistemplate = false",
+            "DROP DATABASE template1",
+            "DROP DATABASE template0",
+            "REVOKE ALL ON DATABASE \"" + BaseImages.AGENT_DATABASE + "\" FROM PUBLIC",
+            "CREATE ROLE " + BaseImages.SAFEKEEPER_ROLE + " LOGIN REPLICATION",
+            // What follows in the next segment is the shutdown checkpoint.
+            "SELECT pg_switch_wal()");
+
+    private final PostgresBinaries binaries;
+    private final OsUser user;
+
+    ImageBuilder(PostgresBinaries binaries, OsUser user) {
+        this.binaries = binaries;
+        this.user = user;
+    }
+
+    /** Makes the image's files in {@code pgdata}, which must not exist; its parent must be the PostgreSQL user's. */
+    ImageInfo build(String key, Path pgdata) throws IOException {
+        run(
+                "",
+                binaries.program("initdb").toString(),
+                "--pgdata=" + pgdata,
+                "--username=" + BaseImages.SUPERUSER,
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--locale=C",
+                "--encoding=UTF8",
+                "--auth=reject",
+                "--no-sync",
+                "--no-instructions");
+        singleUser(pgdata, "template1", IN_TEMPLATE1);
+        singleUser(pgdata, BaseImages.AGENT_DATABASE, IN_AGENT_DATABASE);
+        ImageInfo info = inspect(key, pgdata);
+        strip(pgdata);
+        return info;
+    }
+
+    private void singleUser(Path pgdata, String database, List<String> statements) throws IOException {
+        String[] command = Stream.of(
+                        Stream.of(binaries.program("postgres").toString(), "--single", "-D", pgdata.toString()),
+                        Arrays.stream(SETTINGS),
+                        Stream.of(database))
+                .flatMap(words -> words)
+                .toArray(String[]::new);
+        String output = run(String.join("\n", statements) + "\n", command);
+        // Single-user mode goes on after an error and exits with 0.
+        if (output.contains("ERROR:") || output.contains("FATAL:")) {
+            throw new IOException("base image: a statement failed: database=" + database + " output=" + output);
+        }
+    }
+
+    private String run(String input, String... command) throws IOException {
+        return Programs.run(user.command(List.of(command)), PostgresProcess.environment(), input, DEADLINE);
+    }
+
+    /** Checks that the shutdown checkpoint is the first record of a segment, and takes the bytes up to its end. */
+    private ImageInfo inspect(String key, Path pgdata) throws IOException {
+        PgControl control = PgControl.read(pgdata);
+        int segmentSize = control.segmentSize();
+        Lsn start = control.checkpoint().segmentStart(segmentSize);
+        if (!control.isShutDown()
+                || control.timeline() != 1
+                || !control.redo().equals(control.checkpoint())
+                || control.checkpoint().minus(start) != WalFiles.LONG_HEADER) {
+            throw new IOException("base image: expected a shutdown checkpoint at the head of a segment: checkpoint="
+                    + control.checkpoint() + " redo=" + control.redo() + " timeline=" + control.timeline()
+                    + " shutDown=" + control.isShutDown());
+        }
+        Path segment =
+                pgdata.resolve("pg_wal").resolve(WalFiles.segmentName(1, start.segment(segmentSize), segmentSize));
+        byte[] firstWal;
+        try (InputStream in = Files.newInputStream(segment)) {
+            firstWal = in.readNBytes(FIRST_WAL);
+        }
+        WalFiles.SegmentHeader header = WalFiles.SegmentHeader.read(firstWal);
+        WalFiles.SegmentHeader expected =
+                new WalFiles.SegmentHeader(WalFiles.PAGE_MAGIC, 1, start, control.systemIdentifier(), segmentSize);
+        int recordLength = firstWal[WalFiles.LONG_HEADER] & 0xFF;
+        if (!header.equals(expected) || recordLength != CHECKPOINT_RECORD) {
+            throw new IOException("base image: unexpected WAL: expected=" + expected + " actual=" + header
+                    + " recordLength=" + recordLength);
+        }
+        return new ImageInfo(
+                key,
+                binaries.version(),
+                PgControl.CONTROL_VERSION,
+                PgControl.CATALOG_VERSION,
+                control.systemIdentifier(),
+                segmentSize,
+                start,
+                firstWal);
+    }
+
+    /** Removes what each generation gets anew: WAL and configuration. */
+    private static void strip(Path pgdata) throws IOException {
+        try (Stream<Path> files = Files.list(pgdata.resolve("pg_wal"))) {
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                Files.delete(file);
+            }
+        }
+        for (String name : List.of(
+                "postgresql.conf",
+                "postgresql.auto.conf",
+                "pg_hba.conf",
+                "pg_ident.conf",
+                "postmaster.opts",
+                "postmaster.pid")) {
+            Files.deleteIfExists(pgdata.resolve(name));
+        }
+    }
+}

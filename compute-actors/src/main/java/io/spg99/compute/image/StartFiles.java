@@ -1,0 +1,23 @@
+package io.spg99.compute.image;
+
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.wal.Lsn;
+import java.io.IOException;
+import java.nio.file.Path;
+
+/**
+ * Port: where a generation's files come from. Today every timeline starts on its base image; snapshots will stand behind
+ * the same method.
+ */
+@FunctionalInterface
+public interface StartFiles {
+
+    /**
+     * Makes {@code pgdata}, which must not exist, hold the newest complete state of the timeline at or before {@code end},
+     * belonging to the user PostgreSQL runs as, without WAL and configuration. Blocks.
+     *
+     * @param image key of the timeline's base image
+     * @return where the WAL begins that is to be replayed on these files; the start of a segment
+     */
+    Lsn materialize(String image, TimelineBase base, Lsn end, Path pgdata) throws IOException;
+}

@@ -6,7 +6,8 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * Object storage. Keys are {@code /}-separated words of {@code [A-Za-z0-9._-]}. All methods block; callers bring their
+ * Object storage. Keys are {@code /}-separated words of {@code [A-Za-z0-9._-]}, none of
+ * which begins with a dot. All methods block; callers bring their
  * own threads. A name is written once; what exists is complete and durable.
  */
 public interface ObjectStore {

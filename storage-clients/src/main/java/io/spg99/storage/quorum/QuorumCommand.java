@@ -29,4 +29,7 @@ public sealed interface QuorumCommand {
 
     /** Removes the timeline from all three Safekeepers. Answer: {@link QuorumReply.Deleted} or Unavailable (retry). */
     record Delete(ActorRef<QuorumReply> replyTo) implements QuorumCommand {}
+
+    /** The quorum actor's own timers and adapted replies. */
+    non-sealed interface Private extends QuorumCommand {}
 }

@@ -54,6 +54,26 @@ public record WalHistory(List<Term> terms) {
         return new WalHistory(kept);
     }
 
+    /** The generation that wrote the byte at {@code position}, which is not before {@link #begin}. */
+    public int generationAt(Lsn position) {
+        for (Term term : terms.reversed()) {
+            if (!term.begin().isAfter(position)) {
+                return term.generation();
+            }
+        }
+        throw new IllegalArgumentException("before the history: position=" + position + " begin=" + begin());
+    }
+
+    /** Where the bytes that follow {@code position} stop being of the same generation; {@code end} at the latest. */
+    public Lsn termEnd(Lsn position, Lsn end) {
+        for (Term term : terms) {
+            if (term.begin().isAfter(position)) {
+                return Lsn.min(term.begin(), end);
+            }
+        }
+        return end;
+    }
+
     /** End of term {@code index} when the WAL as a whole ends at {@code end}. */
     public Lsn endOf(int index, Lsn end) {
         return index + 1 < terms.size() ? Lsn.min(terms.get(index + 1).begin(), end) : end;

@@ -1,0 +1,641 @@
+package io.spg99.storage.quorum;
+
+import io.spg99.storage.safekeeper.SafekeeperCommand;
+import io.spg99.storage.safekeeper.SafekeeperDirectory;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.SafekeeperReply;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WalSource;
+import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.Receive;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Speaks for a timeline's three Safekeepers: two of them decide where it ends and what is durable. Child of the Database
+ * actor, which restarts it by starting a new generation; it keeps nothing that could not be asked for again.
+ *
+ * <pre>
+ * phase         on                       does, then
+ * idle          Create                   Create to all                    -> creating
+ *               Prepare                  Promise to all                   -> promising
+ *               Follow (prepared)        Attach to the established        -> following
+ *               Delete                   Delete to all                    -> deleting
+ * creating      two Created              answers Created; goes on for the third until the deadline
+ * promising     two Promised             chooses the end, Establish       -> establishing
+ *               Refused (higher)         answers Superseded               -> idle
+ * establishing  two Established          answers Prepared; QuorumPosition -> prepared
+ * prepared      late answers             looks after the third
+ * following     two Positions beyond R   answers Following; QuorumPosition whenever it moves
+ *               Refused (higher)         stops following                  -> idle
+ * deleting      three Deleted            answers Deleted                  -> idle
+ * any           a new request            the one under way is answered Unavailable
+ * </pre>
+ */
+public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
+
+    private enum Phase {
+        IDLE,
+        CREATING,
+        PROMISING,
+        ESTABLISHING,
+        PREPARED,
+        FOLLOWING,
+        DELETING
+    }
+
+    private enum Tick implements QuorumCommand.Private {
+        /** Asks again whoever did not answer. */
+        RETRY,
+        /** The third promise did not come in time to help. */
+        DECIDE,
+        DEADLINE
+    }
+
+    private record FromSafekeeper(SafekeeperReply reply) implements QuorumCommand.Private {}
+
+    private final TimelineBase base;
+    private final TimelineId timeline;
+    private final SafekeeperDirectory safekeepers;
+    private final WalQuorumSettings settings;
+    private final TimerScheduler<QuorumCommand> timers;
+    private final ActorRef<SafekeeperReply> replies;
+
+    private Phase phase = Phase.IDLE;
+
+    /** Who waits for the request under way; null once it was answered. */
+    private @Nullable ActorRef<QuorumReply> asker;
+
+    private Duration nextRetry;
+
+    /** Generation that was last prepared or is being prepared or followed; 0 before the first. */
+    private int generation;
+
+    /** Safekeepers that have answered the request of this phase. */
+    private final Set<SafekeeperId> answered = new HashSet<>();
+
+    /** Genuine promises for {@link #generation}. */
+    private final Map<SafekeeperId, SafekeeperReply.Promised> promised = new TreeMap<>();
+
+    /** Safekeepers whose WAL is the chosen history up to its end. */
+    private final Set<SafekeeperId> established = new HashSet<>();
+
+    /** Safekeepers that know nothing of the timeline although they should: their disk is lost. */
+    private final Set<SafekeeperId> lost = new HashSet<>();
+
+    /** Where the WAL of all Safekeepers heard of can be had. */
+    private final Map<SafekeeperId, WalSource> sources = new TreeMap<>();
+
+    /** What went wrong last, by Safekeeper, for Unavailable's reason. */
+    private final Map<SafekeeperId, String> troubles = new TreeMap<>();
+
+    /** Chosen end of the timeline for {@link #generation}; null before the choice. */
+    private @Nullable QuorumDecision decision;
+
+    private @Nullable WriterAddress writer;
+
+    /** Last position of each Safekeeper in {@link #generation}, while following. */
+    private final Map<SafekeeperId, SafekeeperReply.Position> positions = new TreeMap<>();
+
+    /** Last position heard of each Safekeeper in any generation. */
+    private final Map<SafekeeperId, Lsn> flushed = new TreeMap<>();
+
+    private Lsn quorum = Lsn.ZERO;
+
+    public static Behavior<QuorumCommand> create(
+            TimelineBase base, SafekeeperDirectory safekeepers, WalQuorumSettings settings) {
+        return Behaviors.setup(
+                context -> Behaviors.withTimers(timers -> new WalQuorum(context, timers, base, safekeepers, settings)));
+    }
+
+    private WalQuorum(
+            ActorContext<QuorumCommand> context,
+            TimerScheduler<QuorumCommand> timers,
+            TimelineBase base,
+            SafekeeperDirectory safekeepers,
+            WalQuorumSettings settings) {
+        super(context);
+        this.base = base;
+        this.timeline = base.timeline();
+        this.safekeepers = safekeepers;
+        this.settings = settings;
+        this.timers = timers;
+        this.nextRetry = settings.firstRetry();
+        this.replies = context.messageAdapter(SafekeeperReply.class, FromSafekeeper::new);
+    }
+
+    @Override
+    public Receive<QuorumCommand> createReceive() {
+        return newReceiveBuilder().onAnyMessage(this::onCommand).build();
+    }
+
+    private Behavior<QuorumCommand> onCommand(QuorumCommand command) {
+        switch (command) {
+            case QuorumCommand.Create create -> onCreate(create);
+            case QuorumCommand.Prepare prepare -> onPrepare(prepare);
+            case QuorumCommand.Follow follow -> onFollow(follow);
+            case QuorumCommand.Release release -> onRelease(release);
+            case QuorumCommand.GetPositions get -> onGetPositions(get);
+            case QuorumCommand.Delete delete -> onDelete(delete);
+            case QuorumCommand.Private own -> onPrivate(own);
+        }
+        return this;
+    }
+
+    private void onPrivate(QuorumCommand.Private own) {
+        if (own instanceof FromSafekeeper from) {
+            onReply(from.reply());
+        } else if (own instanceof Tick tick) {
+            onTick(tick);
+        }
+    }
+
+    private void onTick(Tick tick) {
+        switch (tick) {
+            case RETRY -> askAgain();
+            case DECIDE -> onDecide();
+            case DEADLINE -> onDeadline();
+        }
+    }
+
+    private void onCreate(QuorumCommand.Create create) {
+        begin(Phase.CREATING, create.replyTo());
+        askAgain();
+    }
+
+    private void onPrepare(QuorumCommand.Prepare prepare) {
+        begin(Phase.PROMISING, prepare.replyTo());
+        generation = prepare.generation();
+        promised.clear();
+        established.clear();
+        lost.clear();
+        positions.clear();
+        decision = null;
+        writer = null;
+        askAgain();
+    }
+
+    private void onFollow(QuorumCommand.Follow follow) {
+        if (decision == null || follow.generation() != generation || established.size() < SafekeeperId.QUORUM) {
+            follow.replyTo()
+                    .tell(new QuorumReply.Unavailable("generation " + follow.generation() + " is not prepared"));
+            return;
+        }
+        begin(Phase.FOLLOWING, follow.replyTo());
+        writer = follow.writer();
+        askAgain();
+    }
+
+    private void onRelease(QuorumCommand.Release release) {
+        if (release.generation() != generation || phase != Phase.FOLLOWING) {
+            return;
+        }
+        begin(Phase.IDLE, null);
+        tellAll(safekeeper -> safekeeper.tell(new SafekeeperCommand.Detach(timeline, generation, replies)));
+    }
+
+    private void onGetPositions(QuorumCommand.GetPositions get) {
+        get.replyTo().tell(new QuorumReply.Positions(generation, quorum, Map.copyOf(flushed)));
+    }
+
+    private void onDelete(QuorumCommand.Delete delete) {
+        begin(Phase.DELETING, delete.replyTo());
+        askAgain();
+    }
+
+    /** Every change of phase that a request makes goes through here. */
+    private void begin(Phase next, @Nullable ActorRef<QuorumReply> newAsker) {
+        answer(new QuorumReply.Unavailable("replaced by another request"));
+        move(next);
+        asker = newAsker;
+        answered.clear();
+        troubles.clear();
+        nextRetry = settings.firstRetry();
+        timers.cancelAll();
+        if (newAsker != null) {
+            timers.startSingleTimer(Tick.DEADLINE, settings.deadline());
+        }
+    }
+
+    private void move(Phase next) {
+        getContext().getLog().debug("timeline={} generation={} quorum {} -> {}", timeline, generation, phase, next);
+        phase = next;
+    }
+
+    private void answer(QuorumReply reply) {
+        if (asker != null) {
+            asker.tell(reply);
+            asker = null;
+        }
+    }
+
+    // Asking, and asking again
+
+    private void askAgain() {
+        Map<SafekeeperId, ActorRef<SafekeeperCommand>> reachable = safekeepers.reachable();
+        reachable.forEach(this::ask);
+        Duration wait = phase == Phase.FOLLOWING && asker == null ? settings.watchInterval() : nextRetry;
+        nextRetry = min(nextRetry.multipliedBy(2), settings.lastRetry());
+        boolean done =
+                phase == Phase.IDLE || (phase == Phase.PREPARED && established.size() == SafekeeperId.ALL.size());
+        if (!done) {
+            timers.startSingleTimer(Tick.RETRY, wait);
+        }
+    }
+
+    private static Duration min(Duration a, Duration b) {
+        return a.compareTo(b) < 0 ? a : b;
+    }
+
+    /** Says to one Safekeeper what it has to be told in this phase, if anything. Everything said may be repeated. */
+    private void ask(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        switch (phase) {
+            case IDLE -> {}
+            case CREATING -> {
+                if (!answered.contains(id)) {
+                    safekeeper.tell(new SafekeeperCommand.Create(base, replies));
+                }
+            }
+            case PROMISING -> {
+                if (!promised.containsKey(id)) {
+                    safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
+                }
+            }
+            case ESTABLISHING, PREPARED -> establish(id, safekeeper);
+            case FOLLOWING -> look(id, safekeeper);
+            case DELETING -> {
+                if (!answered.contains(id)) {
+                    safekeeper.tell(new SafekeeperCommand.Delete(timeline, replies));
+                }
+            }
+        }
+    }
+
+    private void establish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        QuorumDecision chosen = decision;
+        if (chosen == null || established.contains(id)) {
+            return;
+        }
+        if (lost.contains(id)) {
+            // An empty log has a say again only when it can no longer make a difference.
+            if (established.size() >= SafekeeperId.QUORUM) {
+                safekeeper.tell(new SafekeeperCommand.Restore(base, generation, replies));
+            }
+        } else {
+            safekeeper.tell(new SafekeeperCommand.Establish(
+                    timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
+        }
+    }
+
+    private List<WalSource> donorsFor(SafekeeperId id, QuorumDecision chosen) {
+        List<WalSource> donors = new ArrayList<>(chosen.donors());
+        sources.forEach((source, address) -> {
+            if (established.contains(source) && !donors.contains(address)) {
+                donors.add(address);
+            }
+        });
+        donors.removeIf(donor -> donor.safekeeper().equals(id));
+        return donors;
+    }
+
+    /** While following: attaches who is established, establishes who is not, asks where the others are. */
+    private void look(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        SafekeeperReply.Position position = positions.get(id);
+        if (!established.contains(id)) {
+            establish(id, safekeeper);
+        } else if (position == null || !position.following()) {
+            attach(id, safekeeper);
+        } else {
+            safekeeper.tell(new SafekeeperCommand.GetPosition(timeline, replies));
+        }
+    }
+
+    private void attach(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        WriterAddress address = writer;
+        if (address != null) {
+            List<WalSource> donors = sources.values().stream()
+                    .filter(source -> !source.safekeeper().equals(id))
+                    .toList();
+            safekeeper.tell(new SafekeeperCommand.Attach(timeline, generation, address, donors, replies));
+        }
+    }
+
+    private void tellAll(Consumer<ActorRef<SafekeeperCommand>> message) {
+        safekeepers.reachable().values().forEach(message);
+    }
+
+    private void tell(SafekeeperId id, Consumer<ActorRef<SafekeeperCommand>> message) {
+        ActorRef<SafekeeperCommand> safekeeper = safekeepers.reachable().get(id);
+        if (safekeeper != null) {
+            message.accept(safekeeper);
+        }
+    }
+
+    // Answers of Safekeepers
+
+    private void onReply(SafekeeperReply reply) {
+        if (!reply.timeline().equals(timeline)) {
+            return;
+        }
+        switch (reply) {
+            case SafekeeperReply.Created created -> onCreated(created);
+            case SafekeeperReply.Promised promise -> onPromised(promise);
+            case SafekeeperReply.Refused refused -> onRefused(refused);
+            case SafekeeperReply.UnknownTimeline unknown -> onUnknown(unknown);
+            case SafekeeperReply.Established done -> onEstablished(done);
+            case SafekeeperReply.Position position -> onPosition(position);
+            case SafekeeperReply.Detached ignored -> {}
+            case SafekeeperReply.Restored restored -> onRestored(restored);
+            case SafekeeperReply.Deleted deleted -> onDeleted(deleted);
+            case SafekeeperReply.Failed failed -> onFailed(failed);
+        }
+    }
+
+    private void onCreated(SafekeeperReply.Created created) {
+        if (phase != Phase.CREATING) {
+            return;
+        }
+        answered.add(created.safekeeper());
+        if (answered.size() == SafekeeperId.QUORUM) {
+            answer(new QuorumReply.Created());
+        }
+        if (answered.size() == SafekeeperId.ALL.size()) {
+            begin(Phase.IDLE, null);
+        }
+    }
+
+    private void onPromised(SafekeeperReply.Promised promise) {
+        if (promise.generation() != generation || phase == Phase.IDLE || phase == Phase.DELETING) {
+            return;
+        }
+        promised.put(promise.safekeeper(), promise);
+        sources.put(promise.safekeeper(), promise.source());
+        flushed.put(promise.safekeeper(), promise.flushed());
+        lost.remove(promise.safekeeper());
+        if (phase != Phase.PROMISING) {
+            tell(promise.safekeeper(), safekeeper -> ask(promise.safekeeper(), safekeeper));
+        } else if (promised.size() == SafekeeperId.ALL.size() || (promised.size() == SafekeeperId.QUORUM && agree())) {
+            decide();
+        } else if (promised.size() == SafekeeperId.QUORUM) {
+            timers.startSingleTimer(Tick.DECIDE, settings.thirdWait());
+        }
+    }
+
+    /** True if all promises name the same end: nothing that the third could say would spare us work. */
+    private boolean agree() {
+        return QuorumDecision.choose(List.copyOf(promised.values())).donors().size() == promised.size()
+                && promised.values().stream()
+                                .map(SafekeeperReply.Promised::flushed)
+                                .distinct()
+                                .count()
+                        == 1;
+    }
+
+    private void onDecide() {
+        if (phase == Phase.PROMISING && promised.size() >= SafekeeperId.QUORUM) {
+            decide();
+        }
+    }
+
+    private void decide() {
+        QuorumDecision chosen = QuorumDecision.choose(List.copyOf(promised.values()));
+        decision = chosen;
+        getContext()
+                .getLog()
+                .info(
+                        "timeline={} generation={} begins at end={} of generation={}, promised by {}",
+                        timeline,
+                        generation,
+                        chosen.end(),
+                        chosen.history().last().generation(),
+                        promised.keySet());
+        move(Phase.ESTABLISHING);
+        nextRetry = settings.firstRetry();
+        safekeepers.reachable().forEach((id, safekeeper) -> {
+            if (promised.containsKey(id)) {
+                establish(id, safekeeper);
+            }
+        });
+        timers.startSingleTimer(Tick.RETRY, nextRetry);
+    }
+
+    private void onRefused(SafekeeperReply.Refused refused) {
+        if (refused.generation() != generation) {
+            return;
+        }
+        switch (phase) {
+            case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
+                getContext()
+                        .getLog()
+                        .info(
+                                "timeline={} generation={} superseded: safekeeper={} promised={}",
+                                timeline,
+                                generation,
+                                refused.safekeeper(),
+                                refused.promised());
+                answer(new QuorumReply.Superseded(generation, refused.promised()));
+                established.clear();
+                decision = null;
+                begin(Phase.IDLE, null);
+            }
+            case IDLE, CREATING, DELETING -> {}
+        }
+    }
+
+    private void onUnknown(SafekeeperReply.UnknownTimeline unknown) {
+        SafekeeperId id = unknown.safekeeper();
+        troubles.put(id, "does not know the timeline");
+        switch (phase) {
+            case PROMISING, ESTABLISHING, PREPARED -> lost.add(id);
+            case FOLLOWING -> {
+                // The two others keep the promise and the WAL that this one lost.
+                Set<SafekeeperId> others = new HashSet<>(established);
+                others.remove(id);
+                if (others.size() >= SafekeeperId.QUORUM && lost.add(id)) {
+                    established.remove(id);
+                    positions.remove(id);
+                    tell(id, safekeeper -> ask(id, safekeeper));
+                }
+            }
+            case IDLE, CREATING, DELETING -> {}
+        }
+    }
+
+    private void onRestored(SafekeeperReply.Restored restored) {
+        if (lost.remove(restored.safekeeper())) {
+            tell(restored.safekeeper(), safekeeper -> ask(restored.safekeeper(), safekeeper));
+        }
+    }
+
+    private void onEstablished(SafekeeperReply.Established done) {
+        QuorumDecision chosen = decision;
+        if (done.generation() != generation || chosen == null || phase == Phase.IDLE) {
+            return;
+        }
+        SafekeeperId id = done.safekeeper();
+        established.add(id);
+        flushed.merge(id, done.end(), Lsn::max);
+        switch (phase) {
+            case ESTABLISHING -> {
+                if (established.size() >= SafekeeperId.QUORUM) {
+                    onPrepared(chosen);
+                }
+            }
+            case PREPARED -> {
+                sendQuorum(id);
+                restoreLost();
+            }
+            case FOLLOWING -> {
+                sendQuorum(id);
+                tell(id, safekeeper -> attach(id, safekeeper));
+            }
+            case IDLE, CREATING, PROMISING, DELETING -> {}
+        }
+    }
+
+    private void onPrepared(QuorumDecision chosen) {
+        quorum = chosen.end();
+        established.forEach(this::sendQuorum);
+        // First those that had all of it from the start.
+        List<WalSource> complete = established.stream()
+                .sorted(Comparator.comparing(
+                                (SafekeeperId id) -> !chosen.donors().contains(sources.get(id)))
+                        .thenComparing(Comparator.naturalOrder()))
+                .map(sources::get)
+                .filter(source -> source != null)
+                .toList();
+        answer(new QuorumReply.Prepared(generation, chosen.history(), chosen.end(), complete));
+        move(Phase.PREPARED);
+        timers.cancel(Tick.DEADLINE);
+        restoreLost();
+    }
+
+    private void restoreLost() {
+        lost.forEach(id -> tell(id, safekeeper -> establish(id, safekeeper)));
+    }
+
+    private void sendQuorum(SafekeeperId id) {
+        tell(id, safekeeper -> safekeeper.tell(new SafekeeperCommand.QuorumPosition(timeline, generation, quorum)));
+    }
+
+    private void onPosition(SafekeeperReply.Position position) {
+        SafekeeperId id = position.safekeeper();
+        QuorumDecision chosen = decision;
+        if (phase != Phase.FOLLOWING || chosen == null) {
+            return;
+        }
+        if (position.promised() > generation) {
+            onRefused(new SafekeeperReply.Refused(id, timeline, generation, position.promised()));
+            return;
+        }
+        flushed.put(id, position.flushed());
+        positions.put(id, position);
+        if (position.generation() != generation) {
+            if (!position.following() && position.flushed().isBefore(chosen.end())) {
+                established.remove(id);
+            }
+            return;
+        }
+        if (asker != null && followers(chosen) >= SafekeeperId.QUORUM) {
+            getContext().getLog().info("timeline={} generation={} is followed by a quorum", timeline, generation);
+            answer(new QuorumReply.Following(generation));
+            timers.cancel(Tick.DEADLINE);
+        }
+        Lsn now = quorumPosition();
+        if (now.isAfter(quorum)) {
+            quorum = now;
+            safekeepers.reachable().forEach((other, safekeeper) -> {
+                if (established.contains(other)) {
+                    safekeeper.tell(new SafekeeperCommand.QuorumPosition(timeline, generation, now));
+                }
+            });
+        }
+    }
+
+    private long followers(QuorumDecision chosen) {
+        return positions.values().stream()
+                .filter(position -> position.generation() == generation
+                        && position.following()
+                        && position.flushed().isAfter(chosen.end()))
+                .count();
+    }
+
+    /** The second highest position in this generation. */
+    private Lsn quorumPosition() {
+        return positions.values().stream()
+                .filter(position -> position.generation() == generation)
+                .map(SafekeeperReply.Position::flushed)
+                .sorted(Comparator.reverseOrder())
+                .skip(SafekeeperId.QUORUM - 1)
+                .findFirst()
+                .orElse(Lsn.ZERO);
+    }
+
+    private void onDeleted(SafekeeperReply.Deleted deleted) {
+        if (phase != Phase.DELETING) {
+            return;
+        }
+        answered.add(deleted.safekeeper());
+        if (answered.size() == SafekeeperId.ALL.size()) {
+            answer(new QuorumReply.Deleted());
+            begin(Phase.IDLE, null);
+        }
+    }
+
+    private void onFailed(SafekeeperReply.Failed failed) {
+        if (!failed.reason().equals(troubles.put(failed.safekeeper(), failed.reason()))) {
+            getContext()
+                    .getLog()
+                    .warn("timeline={} safekeeper={} failed: {}", timeline, failed.safekeeper(), failed.reason());
+        }
+        positions.remove(failed.safekeeper());
+        if (phase == Phase.FOLLOWING) {
+            established.remove(failed.safekeeper());
+        }
+    }
+
+    private void onDeadline() {
+        if (phase == Phase.CREATING && asker == null) {
+            // The third is left to Prepare, which restores who does not know the timeline.
+            begin(Phase.IDLE, null);
+            return;
+        }
+        answer(new QuorumReply.Unavailable(reason()));
+        if (phase != Phase.FOLLOWING) {
+            begin(Phase.IDLE, null);
+        }
+    }
+
+    private String reason() {
+        List<String> parts = new ArrayList<>();
+        Set<SafekeeperId> reachable = safekeepers.reachable().keySet();
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            String trouble = troubles.get(id);
+            if (!reachable.contains(id)) {
+                parts.add(id + " cannot be reached");
+            } else if (trouble != null) {
+                parts.add(id + " " + trouble);
+            }
+        }
+        String phaseName = phase.name().toLowerCase(Locale.ROOT);
+        return "no quorum of Safekeepers within " + settings.deadline().toMillis() + " ms (" + phaseName + ")"
+                + (parts.isEmpty() ? "" : ": " + String.join(", ", parts));
+    }
+}

@@ -1,0 +1,34 @@
+package io.spg99.storage.replication;
+
+import java.io.IOException;
+import java.sql.SQLException;
+import org.jspecify.annotations.Nullable;
+
+/** The server, or the way to it, failed. Another server may do; the same one may do later. */
+public final class ReplicationException extends IOException {
+
+    /** SQLSTATE of "requested WAL segment has already been removed" (undefined_file). */
+    private static final String UNDEFINED_FILE = "58P01";
+
+    private final @Nullable String sqlState;
+
+    public ReplicationException(String message) {
+        super(message);
+        this.sqlState = null;
+    }
+
+    ReplicationException(String message, SQLException cause) {
+        super(message + ": " + cause.getMessage(), cause);
+        this.sqlState = cause.getSQLState();
+    }
+
+    ReplicationException(String message, IOException cause) {
+        super(message + ": " + cause.getMessage(), cause);
+        this.sqlState = null;
+    }
+
+    /** True if the server says that it no longer has the WAL that was asked for. */
+    public boolean walRemoved() {
+        return UNDEFINED_FILE.equals(sqlState);
+    }
+}

@@ -1,0 +1,21 @@
+package io.spg99.storage.replication;
+
+import io.spg99.storage.tls.TlsIdentity;
+import java.time.Duration;
+
+/**
+ * Whom to connect to, and as whom.
+ *
+ * @param user            role at a writer, timeline id at a Safekeeper
+ * @param applicationName how the server sees us in {@code pg_stat_replication}
+ * @param connectTimeout  limit of the TCP connect
+ * @param silence         the connection counts as broken after this time without a byte; whole seconds
+ */
+public record ReplicationTarget(
+        String host,
+        int port,
+        String user,
+        String applicationName,
+        TlsIdentity identity,
+        Duration connectTimeout,
+        Duration silence) {}

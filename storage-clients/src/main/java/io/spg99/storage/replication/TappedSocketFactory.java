@@ -1,0 +1,55 @@
+package io.spg99.storage.replication;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.Socket;
+import javax.net.SocketFactory;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Hands the TCP socket that PgJDBC makes under its TLS socket to the thread that opens the connection. With it the
+ * connection can be cut from another thread without waiting for PgJDBC's lock, and bytes that have arrived but are not
+ * yet decrypted are seen: {@code SSLSocket} reports only what it has decrypted, one TLS record at a time.
+ */
+public final class TappedSocketFactory extends SocketFactory {
+
+    private static final ThreadLocal<@Nullable Socket> LAST = new ThreadLocal<>();
+
+    /** The socket that this thread made last, once. */
+    static @Nullable Socket take() {
+        Socket socket = LAST.get();
+        LAST.remove();
+        return socket;
+    }
+
+    @Override
+    public Socket createSocket() {
+        Socket socket = new Socket();
+        LAST.set(socket);
+        return socket;
+    }
+
+    @Override
+    public Socket createSocket(String host, int port) throws IOException {
+        throw connectsItself();
+    }
+
+    @Override
+    public Socket createSocket(String host, int port, InetAddress local, int localPort) throws IOException {
+        throw connectsItself();
+    }
+
+    @Override
+    public Socket createSocket(InetAddress host, int port) throws IOException {
+        throw connectsItself();
+    }
+
+    @Override
+    public Socket createSocket(InetAddress host, int port, InetAddress local, int localPort) throws IOException {
+        throw connectsItself();
+    }
+
+    private static IOException connectsItself() {
+        return new IOException("PgJDBC is expected to connect the socket itself");
+    }
+}

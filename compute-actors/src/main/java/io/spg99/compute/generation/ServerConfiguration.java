@@ -38,6 +38,7 @@ final class ServerConfiguration {
     /** Writes all files to {@code pgdata}. */
     void write(Path pgdata, Path socketDirectory, TlsIdentity tls) throws IOException {
         put(pgdata, "postgresql.conf", postgresqlConf(socketDirectory));
+        put(pgdata, "postgresql.auto.conf", "");
         put(pgdata, "pg_hba.conf", hba());
         put(pgdata, "pg_ident.conf", ident());
         put(pgdata, "recovery.signal", "");
@@ -109,7 +110,7 @@ final class ServerConfiguration {
                 log_min_messages = warning
                 log_min_error_statement = panic
                 log_error_verbosity = terse
-                log_line_prefix = '%%m [%%p] %%b '
+                log_line_prefix = '[%%p] %%b '
                 log_checkpoints = off
                 log_timezone = 'UTC'
 

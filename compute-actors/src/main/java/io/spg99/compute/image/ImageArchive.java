@@ -39,7 +39,7 @@ final class ImageArchive {
             tar.putArchiveEntry(first);
             tar.write(json);
             tar.closeArchiveEntry();
-            for (Path path : paths.sorted().toList()) {
+            for (Path path : paths.filter(p -> !p.equals(pgdata)).sorted().toList()) {
                 String name = FILES + pgdata.relativize(path);
                 boolean directory = Files.isDirectory(path);
                 TarArchiveEntry entry = new TarArchiveEntry(directory ? name + "/" : name);
@@ -56,6 +56,7 @@ final class ImageArchive {
     /** Unpacks to {@code pgdata}, which must not exist; all files private. */
     static ImageInfo unpack(InputStream archive, Path pgdata) throws IOException {
         ImageInfo info = null;
+        Files.createDirectory(pgdata, PRIVATE_DIRECTORY);
         try (TarArchiveInputStream tar =
                 new TarArchiveInputStream(new ZstdInputStream(new BufferedInputStream(archive)))) {
             for (TarArchiveEntry entry = tar.getNextEntry(); entry != null; entry = tar.getNextEntry()) {
@@ -70,9 +71,7 @@ final class ImageArchive {
                     throw new IOException("base image: unexpected archive entry: entry=" + name);
                 }
                 if (entry.isDirectory()) {
-                    if (!Files.isDirectory(path)) {
-                        Files.createDirectory(path, PRIVATE_DIRECTORY);
-                    }
+                    Files.createDirectory(path, PRIVATE_DIRECTORY);
                 } else {
                     Files.createFile(path, PRIVATE_FILE);
                     try (var out = Files.newOutputStream(path)) {

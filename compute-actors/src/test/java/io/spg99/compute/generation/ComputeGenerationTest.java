@@ -1,0 +1,47 @@
+package io.spg99.compute.generation;
+
+import static io.spg99.compute.testing.TestClients.ask;
+import static io.spg99.compute.testing.TestClients.run;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.file.Files;
+import java.sql.Connection;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+
+class ComputeGenerationTest {
+
+    private static final ActorTestKit KIT = ActorTestKit.create();
+
+    @AfterAll
+    static void stopKit() {
+        KIT.shutdownTestKit();
+    }
+
+    private static final String TLI =
+            "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8))::bit(32)::int";
+
+    @Test
+    void givenStoppedDatabase_whenNextGenerationsStart_thenDataIsThereAndTliIsTheGeneration() throws Exception {
+        TestDatabase database = new TestDatabase(KIT);
+        int rows = 0;
+        for (int generation : new int[] {2, 3, 7}) {
+            TestDatabase.Run generationRun = database.start(generation);
+            GenerationEvent.Configured configured = generationRun.configured();
+            System.out.println("phases of generation " + generation + ": " + configured.phases());
+            try (Connection client = database.connect(configured.writer())) {
+                assertEquals(Integer.toString(generation), ask(client, TLI));
+                run(client, "CREATE TABLE IF NOT EXISTS ledger (n int)");
+                assertEquals(Integer.toString(rows), ask(client, "SELECT count(*) FROM ledger"));
+                run(client, "INSERT INTO ledger SELECT generate_series(1, 1000)");
+                rows += 1000;
+            }
+            GenerationEvent.Ended ended = generationRun.stop();
+            assertTrue(ended.orderly(), ended.reason());
+            assertFalse(Files.exists(database.run.resolve(database.id)), "PGDATA is removed");
+        }
+    }
+}

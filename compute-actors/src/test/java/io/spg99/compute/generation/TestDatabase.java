@@ -1,0 +1,149 @@
+package io.spg99.compute.generation;
+
+import io.spg99.compute.testing.TestClients;
+import io.spg99.compute.testing.TestPlatform;
+import io.spg99.compute.testing.TestSafekeeper;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import io.spg99.storage.wal.WalHistory;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.Executors;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
+import org.apache.pekko.actor.typed.ActorRef;
+
+/** A database for tests: what the Database actor and the Safekeepers do around generations. */
+final class TestDatabase {
+
+    static final Duration PATIENCE = Duration.ofSeconds(20);
+
+    final TestPlatform platform = TestPlatform.shared();
+    final ActorTestKit kit;
+    final String id = "db-" + UUID.randomUUID().toString().substring(0, 8);
+    final String image;
+    final TimelineBase base;
+    final Path run;
+    final String name;
+    final String role;
+    final List<TestSafekeeper> safekeepers = new ArrayList<>();
+    WalHistory history;
+    Lsn end;
+    WalProvider wal;
+    ComputeSettings settings = ComputeSettings.defaults();
+
+    TestDatabase(ActorTestKit kit, String name, String role) throws IOException {
+        this.kit = kit;
+        this.name = name;
+        this.role = role;
+        image = platform.images().ensure();
+        base = platform.images()
+                .newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
+        run = platform.directory("run");
+        history = base.history();
+        end = base.end();
+        for (int i = 1; i <= 2; i++) {
+            safekeepers.add(new TestSafekeeper("sk" + i, base, platform.directory("sk" + i)));
+        }
+        wal = (spec, pgWal) -> safekeepers.getFirst().copyTo(pgWal);
+    }
+
+    TestDatabase(ActorTestKit kit) throws IOException {
+        this(kit, "app", "tnt_test");
+    }
+
+    /** A generation, as its owner sees it. */
+    final class Run {
+        final int generation;
+        final GenerationSpec spec;
+        final TestProbe<GenerationEvent> owner = kit.createTestProbe(GenerationEvent.class);
+        final ActorRef<GenerationCommand> actor;
+        final ComputeNode node;
+
+        private Run(int generation) throws IOException {
+            this.generation = generation;
+            this.node = node();
+            this.spec = new GenerationSpec(id, name, role, image, base, generation, history, end, List.of());
+            this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
+        }
+
+        WriterAddress accepting() {
+            GenerationEvent event = owner.receiveMessage(PATIENCE);
+            if (event instanceof GenerationEvent.Accepting accepting) {
+                return accepting.writer();
+            }
+            throw new AssertionError("expected Accepting: actual=" + event);
+        }
+
+        /** Both Safekeepers follow; returns once the managed configuration holds. */
+        GenerationEvent.Configured configured() {
+            WriterAddress writer = accepting();
+            follow(generation, writer);
+            return owner.expectMessageClass(GenerationEvent.Configured.class, PATIENCE);
+        }
+
+        GenerationEvent.Ended ended() {
+            return owner.expectMessageClass(GenerationEvent.Ended.class, PATIENCE);
+        }
+
+        /** Stops in order; afterwards the database ends where the Safekeepers have it. */
+        GenerationEvent.Ended stop() throws InterruptedException {
+            actor.tell(GenerationCommand.Stop.INSTANCE);
+            GenerationEvent.Ended ended = ended();
+            for (TestSafekeeper safekeeper : safekeepers) {
+                safekeeper.awaitEnd();
+            }
+            advance(generation, safekeepers.getFirst().flushed());
+            return ended;
+        }
+    }
+
+    ComputeNode node() throws IOException {
+        return new ComputeNode(
+                platform.binaries(),
+                platform.user(),
+                platform.images(),
+                run,
+                platform.compute(),
+                wal,
+                Executors.newVirtualThreadPerTaskExecutor(),
+                Clock.systemUTC(),
+                settings);
+    }
+
+    Run start(int generation) throws IOException {
+        return new Run(generation);
+    }
+
+    /** Starts the next generation, to the point where it serves. */
+    Run serve(int generation) throws IOException {
+        Run started = start(generation);
+        started.configured();
+        return started;
+    }
+
+    void follow(int generation, WriterAddress writer) {
+        for (TestSafekeeper safekeeper : safekeepers) {
+            safekeeper.follow(generation, writer, platform.safekeeper(), end);
+        }
+    }
+
+    /** Generation {@code generation} is over; the next one begins at {@code newEnd}. */
+    void advance(int generation, Lsn newEnd) {
+        history = history.append(generation, end);
+        end = newEnd;
+    }
+
+    Connection connect(WriterAddress writer) throws SQLException {
+        return TestClients.connect(writer, platform.gateway(), name, role);
+    }
+}

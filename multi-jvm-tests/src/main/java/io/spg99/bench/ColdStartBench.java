@@ -102,7 +102,8 @@ final class ColdStartBench implements Runnable {
         System.out.printf(
                 "%-34s %10.1f %10.1f%n", "spg99, stopped database", ours.medianMillis(), ours.percentileMillis(99));
         System.out.printf(
-                "%-34s %10.1f %10.1f%n", "PostgreSQL, local directory", local.medianMillis(), local.percentileMillis(99));
+                "%-34s %10.1f %10.1f%n",
+                "PostgreSQL, local directory", local.medianMillis(), local.percentileMillis(99));
         System.out.printf("ratio of the medians: %.2f%n", ours.medianMillis() / local.medianMillis());
         System.out.printf("%nwhere our time goes, mean ms (phases overlap; see docs/COLD-START.md)%n");
         after.forEach((phase, now) -> {
@@ -127,7 +128,8 @@ final class ColdStartBench implements Runnable {
     private static void fill(Connection connection) throws SQLException {
         try (connection;
                 Statement statement = connection.createStatement()) {
-            statement.execute("CREATE TABLE small AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 1000) g");
+            statement.execute(
+                    "CREATE TABLE small AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 1000) g");
         }
     }
 

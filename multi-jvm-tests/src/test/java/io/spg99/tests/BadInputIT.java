@@ -13,6 +13,7 @@ import java.io.OutputStream;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -82,6 +83,10 @@ class BadInputIT {
         }
     }
 
+    private static String text(byte[] bytes) {
+        return new String(bytes, StandardCharsets.UTF_8);
+    }
+
     @Test
     void givenRandomBytes_whenSentToTheGateway_thenItClosesAndServesOn() throws Exception {
         Random random = new Random(42);
@@ -96,10 +101,11 @@ class BadInputIT {
     @Test
     void givenBrokenStartupPackets_whenSent_thenTheyAreProtocolViolations() throws Exception {
         byte[] oversized = ByteBuffer.allocate(8).putInt(1 << 30).putInt(196608).array();
-        assertTrue(new String(exchange(oversized)).contains("08P01"));
+        assertTrue(text(exchange(oversized)).contains("08P01"));
         byte[] tiny = ByteBuffer.allocate(4).putInt(3).array();
-        assertTrue(new String(exchange(tiny)).contains("08P01"));
-        byte[] truncated = ByteBuffer.allocate(12).putInt(100).putInt(196608).putInt(0).array();
+        assertTrue(text(exchange(tiny)).contains("08P01"));
+        byte[] truncated =
+                ByteBuffer.allocate(12).putInt(100).putInt(196608).putInt(0).array();
         exchange(truncated);
         assertServes();
     }

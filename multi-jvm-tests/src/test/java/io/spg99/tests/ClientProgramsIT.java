@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.LocalPostgres;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -52,7 +53,7 @@ class ClientProgramsIT {
     private static String run(String... command) throws Exception {
         Process process = launch(command);
         process.getOutputStream().close();
-        String output = new String(process.getInputStream().readAllBytes());
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertTrue(process.waitFor(120, TimeUnit.SECONDS));
         assertEquals(0, process.exitValue(), output);
         return output;
@@ -100,7 +101,12 @@ class ClientProgramsIT {
     void psqlCopiesBothWaysWithFlatGatewayMemory() throws Exception {
         assumeInstalled("psql", 13);
         Path out = directory.resolve("rows.tsv");
-        run("psql", dev.get("dsn"), "-v", "ON_ERROR_STOP=1", "-c",
+        run(
+                "psql",
+                dev.get("dsn"),
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-c",
                 "CREATE TABLE copied AS SELECT g AS id, repeat(md5(g::text), 8) AS text FROM generate_series(1, 300000) g");
         long before = residentKilobytes();
         run("psql", dev.get("dsn"), "-v", "ON_ERROR_STOP=1", "-c", "\\copy copied TO '" + out + "'");
@@ -131,7 +137,7 @@ class ClientProgramsIT {
                                 + " AND state = 'active' AND pid <> pg_backend_pid()")
                         == 1);
         new ProcessBuilder("kill", "-INT", String.valueOf(psql.pid())).start().waitFor();
-        String output = new String(psql.getInputStream().readAllBytes());
+        String output = new String(psql.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertTrue(psql.waitFor(10, TimeUnit.SECONDS));
         assertTrue(output.contains("canceling statement due to user request"), output);
     }

@@ -11,6 +11,7 @@ import io.spg99.tests.process.PostgresProcesses;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -45,7 +46,7 @@ class DevContractIT {
     }
 
     private static Outcome finish(Process process) throws Exception {
-        String output = new String(process.getInputStream().readAllBytes());
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertTrue(process.waitFor(30, TimeUnit.SECONDS), "did not end: " + output);
         return new Outcome(process.exitValue(), output);
     }
@@ -119,7 +120,9 @@ class DevContractIT {
         try (DevProcess again = DevProcess.start(data)) {
             assertEquals(dev.password(), again.password());
             assertEquals(dev.get("api_key"), again.get("api_key"));
-            assertEquals(dev.get("dsn").replace(dev.get("gateway_port"), ""), again.get("dsn").replace(again.get("gateway_port"), ""));
+            assertEquals(
+                    dev.get("dsn").replace(dev.get("gateway_port"), ""),
+                    again.get("dsn").replace(again.get("gateway_port"), ""));
             ledger.at(again.jdbcUrl()).verify();
         }
     }

@@ -76,7 +76,7 @@ final class Ledger implements AutoCloseable {
     void start(int clientCount) {
         for (int client = 1; client <= clientCount; client++) {
             int number = client;
-            clients.add(Thread.ofPlatform().name("ledger-" + client).start(() -> write(number)));
+            clients.add(Thread.ofPlatform().daemon().name("ledger-" + client).start(() -> write(number)));
         }
     }
 
@@ -166,7 +166,7 @@ final class Ledger implements AutoCloseable {
     }
 
     @Override
-    public void close() throws InterruptedException {
-        stop();
+    public void close() {
+        running = false;
     }
 }

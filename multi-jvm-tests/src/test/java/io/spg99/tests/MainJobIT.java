@@ -112,9 +112,11 @@ class MainJobIT {
         dev.api().stop(shop.tenant(), shop.database());
 
         assertEquals(List.of(), PostgresProcesses.ofDatabase(dev.data(), shop.id()));
-        assertEquals(List.of(), PostgresProcesses.directoriesNamed(dev.data(), "base").stream()
-                .filter(path -> path.toString().contains(shop.id()))
-                .toList());
+        assertEquals(
+                List.of(),
+                PostgresProcesses.directoriesNamed(dev.data(), "base").stream()
+                        .filter(path -> path.toString().contains(shop.id()))
+                        .toList());
 
         try (Connection connection = shop.connect()) {
             assertEquals(1_000_000, number(connection, "SELECT count(*) FROM orders"));
@@ -180,8 +182,7 @@ class MainJobIT {
         Target yours = create("yours", "app_yours", "");
         SQLException refused = assertThrows(
                 SQLException.class,
-                () -> new Target(yours.tenant(), yours.database(), mine.user(), mine.password(), yours.id())
-                        .connect());
+                () -> new Target(yours.tenant(), yours.database(), mine.user(), mine.password(), yours.id()).connect());
         assertEquals("3D000", refused.getSQLState());
     }
 
@@ -210,7 +211,8 @@ class MainJobIT {
     void givenALedger_whenThePostmasterIsKilled_thenNothingAcknowledgedIsMissing() throws Exception {
         Target books = create("books", "app", "");
         try (Ledger ledger = new Ledger(
-                "jdbc:postgresql://%s:%s/app?sslmode=require".formatted(dev.get("gateway_host"), dev.get("gateway_port")),
+                "jdbc:postgresql://%s:%s/app?sslmode=require"
+                        .formatted(dev.get("gateway_host"), dev.get("gateway_port")),
                 books.user(),
                 books.password())) {
             ledger.createTable();
@@ -231,7 +233,8 @@ class MainJobIT {
     void givenALedger_whenABackendIsKilled_thenNothingAcknowledgedIsMissing() throws Exception {
         Target backend = create("backend", "app", "");
         try (Ledger ledger = new Ledger(
-                "jdbc:postgresql://%s:%s/app?sslmode=require".formatted(dev.get("gateway_host"), dev.get("gateway_port")),
+                "jdbc:postgresql://%s:%s/app?sslmode=require"
+                        .formatted(dev.get("gateway_host"), dev.get("gateway_port")),
                 backend.user(),
                 backend.password())) {
             ledger.createTable();
@@ -252,7 +255,8 @@ class MainJobIT {
         assertTrue(ProcessHandle.of(pid).orElseThrow().destroyForcibly());
         Awaitility.await("end of process " + pid)
                 .atMost(Duration.ofSeconds(5))
-                .until(() -> ProcessHandle.of(pid).filter(ProcessHandle::isAlive).isEmpty());
+                .until(() ->
+                        ProcessHandle.of(pid).filter(ProcessHandle::isAlive).isEmpty());
     }
 
     @Test
@@ -262,7 +266,8 @@ class MainJobIT {
         try (Connection connection = gone.connect()) {
             assertEquals(1, number(connection, "SELECT 1"));
         }
-        assertEquals(202, dev.api().delete("/v2/tenants/gone/dbs/app?force=true").status());
+        assertEquals(
+                202, dev.api().delete("/v2/tenants/gone/dbs/app?force=true").status());
         Awaitility.await("database gone")
                 .atMost(Duration.ofSeconds(15))
                 .until(() -> dev.api().get("/v2/tenants/gone/dbs/app").status() == 404);

@@ -63,12 +63,13 @@ final class DevCommand implements Callable<Integer> {
                 });
         CountDownLatch stopped = new CountDownLatch(1);
         // SIGINT and SIGTERM run this hook; the JVM ends when it returns.
-        Runtime.getRuntime().addShutdownHook(new Thread(
-                () -> {
-                    platform.stop();
-                    stopped.countDown();
-                },
-                "stop"));
+        Runtime.getRuntime()
+                .addShutdownHook(new Thread(
+                        () -> {
+                            platform.stop();
+                            stopped.countDown();
+                        },
+                        "stop"));
         out.println(platform.welcome());
         out.flush();
         stopped.await();

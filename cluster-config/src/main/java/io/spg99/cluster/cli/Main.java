@@ -2,6 +2,7 @@ package io.spg99.cluster.cli;
 
 import io.spg99.cluster.dev.UserError;
 import java.util.ServiceLoader;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 
@@ -27,12 +28,17 @@ public final class Main {
             if (failure instanceof UserError) {
                 command.getErr().println("spg99: " + failure.getMessage());
             } else {
-                command.getErr().println("spg99: failed: " + failure);
-                failure.printStackTrace(command.getErr());
+                LoggerFactory.getLogger(Main.class).error("command failed", failure);
+                command.getErr().println("spg99: failed: " + failure.getMessage() + logHint());
             }
             return 1;
         });
         commandLine.setUsageHelpAutoWidth(true);
         System.exit(commandLine.execute(arguments));
+    }
+
+    private static String logHint() {
+        String directory = System.getProperty("spg99.log.dir");
+        return directory == null ? "" : "; more in " + directory + "/spg99.log";
     }
 }

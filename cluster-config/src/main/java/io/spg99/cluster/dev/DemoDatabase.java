@@ -56,7 +56,8 @@ final class DemoDatabase {
                     return new ObjectMapper().readTree(response.body());
                 }
             }
-            throw new IOException("%s %s answered %d: %s".formatted(method, path, response.statusCode(), response.body()));
+            throw new IOException(
+                    "%s %s answered %d: %s".formatted(method, path, response.statusCode(), response.body()));
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted", e);

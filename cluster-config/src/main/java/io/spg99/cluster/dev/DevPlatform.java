@@ -20,6 +20,7 @@ import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutorService;
@@ -70,10 +71,8 @@ public final class DevPlatform {
             return new Start(options, directory, user, progress).run();
         } catch (CompletionException e) {
             directory.close();
-            if (e.getCause() instanceof UserError userError) {
-                throw userError;
-            }
-            throw new IOException("the platform did not start: " + e.getCause().getMessage(), e.getCause());
+            Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
+            throw new IOException("the platform did not start: " + cause.getMessage(), cause);
         } catch (IOException | RuntimeException e) {
             directory.close();
             throw e;
@@ -87,8 +86,8 @@ public final class DevPlatform {
             Logger log = LoggerFactory.getLogger(DevPlatform.class);
             JournalPostgres.Address address =
                     JournalPostgres.chooseAddress(HexFormat.of().formatHex(directory.secret("journal.password", 16)));
-            String apiKey = "spg99_"
-                    + Base64.getUrlEncoder().withoutPadding().encodeToString(directory.secret("api.key", 32));
+            String apiKey =
+                    "spg99_" + Base64.getUrlEncoder().withoutPadding().encodeToString(directory.secret("api.key", 32));
             PlatformPki pki = PlatformPki.open(directory.pki(), Clock.systemUTC());
             try (ExecutorService steps = Executors.newVirtualThreadPerTaskExecutor()) {
                 CompletableFuture<PostgresBinaries> binaries = step(steps, () -> {
@@ -117,17 +116,20 @@ public final class DevPlatform {
                         directory.secret("master.key", 32),
                         apiKey);
                 Node node = Node.start(settings, pki, binaries, user, journal.thenApply(started -> null));
-                Map<String, Object> access = access(pki, apiKey);
-                access.put("tenant", TENANT);
-                access.put("database", DATABASE);
-                access.put("dsn", DemoDatabase.ensure("http://" + HOST + ":" + options.httpPort(), apiKey, TENANT, DATABASE));
-                directory.writeDevFile(access);
-                log.info("dev platform ready: data={} instance={}", directory.root(), directory.instance());
-                return new DevPlatform(directory, journal.join(), node, access);
+                try {
+                    Map<String, Object> access = access(pki, apiKey);
+                    directory.writeDevFile(access);
+                    log.info("dev platform ready: data={} instance={}", directory.root(), directory.instance());
+                    return new DevPlatform(directory, journal.join(), node, access);
+                } catch (IOException | RuntimeException e) {
+                    node.stop();
+                    journal.join().stop();
+                    throw e;
+                }
             }
         }
 
-        private Map<String, Object> access(PlatformPki pki, String apiKey) {
+        private Map<String, Object> access(PlatformPki pki, String apiKey) throws IOException {
             String apiUrl = "http://" + HOST + ":" + options.httpPort();
             Map<String, Object> access = new LinkedHashMap<>();
             access.put("api_url", apiUrl);
@@ -136,6 +138,9 @@ public final class DevPlatform {
             access.put("gateway_host", HOST);
             access.put("gateway_port", options.gatewayPort());
             access.put("gateway_ca", pki.caCertificate().toString());
+            access.put("tenant", TENANT);
+            access.put("database", DATABASE);
+            access.put("dsn", DemoDatabase.ensure(apiUrl, apiKey, TENANT, DATABASE));
             return access;
         }
     }
@@ -159,7 +164,7 @@ public final class DevPlatform {
     private static void requireFree(int port, String option) {
         try (ServerSocket socket = new ServerSocket()) {
             socket.setReuseAddress(true);
-            socket.bind(new InetSocketAddress(InetAddress.getByName(HOST), port));
+            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
         } catch (IOException | IllegalArgumentException e) {
             throw new UserError("port %d is in use or not allowed: stop what uses it, or choose another with %s N"
                     .formatted(port, option));
@@ -177,8 +182,7 @@ public final class DevPlatform {
 
                   psql "%s"
 
-                Ctrl-C stops everything in order."""
-                .formatted(
+                Ctrl-C stops everything in order.""".formatted(
                         directory.root(),
                         access.get("api_url"),
                         access.get("gateway_host"),

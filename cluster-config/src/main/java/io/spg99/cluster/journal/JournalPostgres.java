@@ -132,7 +132,8 @@ public final class JournalPostgres {
 
     /** Stops the server in order; what does not obey in time is ended all the same. */
     public void stop() {
-        CompletableFuture<Integer> exit = server.stop(PostgresProcess.Stop.FAST, STOP_LIMIT).toCompletableFuture();
+        CompletableFuture<Integer> exit =
+                server.stop(PostgresProcess.Stop.FAST, STOP_LIMIT).toCompletableFuture();
         try {
             exit.get(STOP_LIMIT.toSeconds() + 3, TimeUnit.SECONDS);
         } catch (InterruptedException e) {

@@ -125,7 +125,7 @@ public final class Node {
             CompletableFuture<PostgresBinaries> binaries,
             OsUser user,
             CompletableFuture<?> journal) {
-        ActorSystem<Void> system = ActorSystem.create(Behaviors.empty(), "spg99", config(settings, pki));
+        ActorSystem<Void> system = ActorSystem.create(Behaviors.empty(), "spg99", config(settings));
         Node node = new Node(settings, system);
         try {
             node.startParts(pki, binaries, user, journal);
@@ -136,7 +136,7 @@ public final class Node {
         }
     }
 
-    private static Config config(NodeSettings settings, PlatformPki pki) {
+    private static Config config(NodeSettings settings) {
         Map<String, Object> own = new HashMap<>();
         own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());
         own.put("pekko.remote.artery.canonical.hostname", settings.host());
@@ -186,7 +186,8 @@ public final class Node {
                 .map(seed -> AddressFromURIString.parse("pekko://spg99@" + seed))
                 .toList();
         cluster.manager()
-                .tell(new JoinSeedNodes(seeds.isEmpty() ? List.of(cluster.selfMember().address()) : seeds));
+                .tell(new JoinSeedNodes(
+                        seeds.isEmpty() ? List.of(cluster.selfMember().address()) : seeds));
     }
 
     private void awaitUp() {
@@ -200,11 +201,7 @@ public final class Node {
         for (String word : settings.safekeepers()) {
             SafekeeperId id = new SafekeeperId(word);
             SafekeeperSettings safekeeper = new SafekeeperSettings(
-                    id,
-                    settings.data().resolve("safekeepers").resolve(word),
-                    settings.host(),
-                    0,
-                    identity);
+                    id, settings.data().resolve("safekeepers").resolve(word), settings.host(), 0, identity);
             system.systemActorOf(Safekeeper.create(safekeeper), "safekeeper-" + word, Props.empty());
         }
     }
@@ -213,8 +210,7 @@ public final class Node {
         SecureRandom random = new SecureRandom();
         NodeSettings.Journal journal = settings.journal();
         Catalog catalog = Catalog.open(
-                CatalogSettings.from(
-                        system.settings().config(), journal.jdbcUrl(), journal.user(), journal.password()),
+                CatalogSettings.from(system.settings().config(), journal.jdbcUrl(), journal.user(), journal.password()),
                 new MasterKey(settings.masterKey(), random),
                 random,
                 Clock.systemUTC());
@@ -222,8 +218,8 @@ public final class Node {
         return catalog;
     }
 
-    private DatabaseServices computeServices(
-            PlatformPki pki, PostgresBinaries binaries, OsUser user, Catalog catalog) throws IOException {
+    private DatabaseServices computeServices(PlatformPki pki, PostgresBinaries binaries, OsUser user, Catalog catalog)
+            throws IOException {
         ObjectStore objects = new LocalObjectStore(settings.data().resolve("objects"));
         BaseImages images =
                 new BaseImages(binaries, user, objects, settings.postgres().resolve("images"));
@@ -276,12 +272,15 @@ public final class Node {
                 "tls.client-key", client.key().toString(),
                 "tls.backend-ca", client.ca().toString(),
                 "tls.backend-name", TlsIdentity.SERVER_NAME);
-        return GatewaySettings.from(
-                ConfigFactory.parseMap(own).withFallback(system.settings().config().getConfig("spg99.gateway")));
+        return GatewaySettings.from(ConfigFactory.parseMap(own)
+                .withFallback(system.settings().config().getConfig("spg99.gateway")));
     }
 
     private void startControl(Catalog catalog, ShardedDatabases databases) {
-        catalog.apiKeys().ensure("bootstrap", settings.apiKey()).toCompletableFuture().join();
+        catalog.apiKeys()
+                .ensure("bootstrap", settings.apiKey())
+                .toCompletableFuture()
+                .join();
         checkCatalog(catalog);
         system.scheduler()
                 .scheduleWithFixedDelay(
@@ -299,15 +298,13 @@ public final class Node {
                                 () -> gatewayAddress))
                 .toCompletableFuture()
                 .join();
-        new Reconciler(catalog, databases)
-                .run()
-                .whenComplete((seen, failure) -> {
-                    if (failure != null) {
-                        LOG.warn("databases could not be looked after at start: {}", failure.getMessage());
-                    } else if (seen > 0) {
-                        LOG.info("databases looked after at start: count={}", seen);
-                    }
-                });
+        new Reconciler(catalog, databases).run().whenComplete((seen, failure) -> {
+            if (failure != null) {
+                LOG.warn("databases could not be looked after at start: {}", failure.getMessage());
+            } else if (seen > 0) {
+                LOG.info("databases looked after at start: count={}", seen);
+            }
+        });
     }
 
     private void checkCatalog(Catalog catalog) {
@@ -322,8 +319,11 @@ public final class Node {
             roles.put(
                     role.word(),
                     switch (role) {
-                        case CONTROL -> new Health.RoleHealth(
-                                true, catalogAnswers, catalogAnswers ? "the catalog answers" : "the catalog is silent");
+                        case CONTROL ->
+                            new Health.RoleHealth(
+                                    true,
+                                    catalogAnswers,
+                                    catalogAnswers ? "the catalog answers" : "the catalog is silent");
                         case COMPUTE, GATEWAY -> new Health.RoleHealth(true, up, member);
                         case SAFEKEEPER -> {
                             int reachable = safekeepers.reachable().size();
@@ -339,12 +339,12 @@ public final class Node {
 
     /** Stops in order: clients first, then the writers, then what they stand on. Within about 9 s. */
     public void stop() {
-        quietly("gateway", gateway == null ? null : gateway.stop(GATEWAY_STOP_LIMIT), GATEWAY_STOP_LIMIT.plusSeconds(1));
-        quietly("HTTP API", api == null ? null : api.terminate(Duration.ofMillis(500)), Duration.ofSeconds(1));
         quietly(
-                "actors",
-                CoordinatedShutdown.get(system).runAll(CoordinatedShutdown.jvmExitReason()),
-                STOP_LIMIT);
+                "gateway",
+                gateway == null ? null : gateway.stop(GATEWAY_STOP_LIMIT),
+                GATEWAY_STOP_LIMIT.plusSeconds(1));
+        quietly("HTTP API", api == null ? null : api.terminate(Duration.ofMillis(500)), Duration.ofSeconds(1));
+        quietly("actors", CoordinatedShutdown.get(system).runAll(CoordinatedShutdown.jvmExitReason()), STOP_LIMIT);
         blocking.shutdown();
         for (AutoCloseable resource : resources) {
             try {

@@ -44,9 +44,8 @@ public final class ApiClient {
     }
 
     public Answer call(String method, String path, @Nullable String json) {
-        HttpRequest.BodyPublisher body = json == null
-                ? HttpRequest.BodyPublishers.noBody()
-                : HttpRequest.BodyPublishers.ofString(json);
+        HttpRequest.BodyPublisher body =
+                json == null ? HttpRequest.BodyPublishers.noBody() : HttpRequest.BodyPublishers.ofString(json);
         HttpRequest request = HttpRequest.newBuilder(URI.create(url + path))
                 .timeout(Duration.ofSeconds(60))
                 .header("Authorization", "Bearer " + key)
@@ -54,7 +53,8 @@ public final class ApiClient {
                 .method(method, body)
                 .build();
         HttpResponse<String> response = send(request);
-        boolean isJson = response.headers().firstValue("Content-Type").orElse("").contains("json");
+        boolean isJson =
+                response.headers().firstValue("Content-Type").orElse("").contains("json");
         try {
             return new Answer(response.statusCode(), isJson ? JSON.readTree(response.body()) : JSON.missingNode());
         } catch (IOException e) {
@@ -64,8 +64,9 @@ public final class ApiClient {
 
     /** The text of an answer that is not JSON, such as {@code /metrics}. */
     public String text(String path) {
-        HttpRequest request =
-                HttpRequest.newBuilder(URI.create(url + path)).timeout(Duration.ofSeconds(60)).build();
+        HttpRequest request = HttpRequest.newBuilder(URI.create(url + path))
+                .timeout(Duration.ofSeconds(60))
+                .build();
         return send(request).body();
     }
 

@@ -65,7 +65,8 @@ public final class DevProcess implements AutoCloseable {
     }
 
     private static void awaitReady(Process process) {
-        // The last line before the platform serves; everything is read on, so that the child never blocks on a full pipe.
+        // The last line before the platform serves; everything is read on, so that the child never blocks on a full
+        // pipe.
         CompletableFuture<Boolean> ready = new CompletableFuture<>();
         StringBuilder output = new StringBuilder();
         Thread.ofPlatform().daemon().name("dev-output").start(() -> {

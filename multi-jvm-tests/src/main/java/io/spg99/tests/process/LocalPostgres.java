@@ -97,7 +97,9 @@ public final class LocalPostgres implements AutoCloseable {
         }
         server = null;
         try {
-            running.stop(PostgresProcess.Stop.FAST, LIMIT).toCompletableFuture().get(LIMIT.toSeconds(), TimeUnit.SECONDS);
+            running.stop(PostgresProcess.Stop.FAST, LIMIT)
+                    .toCompletableFuture()
+                    .get(LIMIT.toSeconds(), TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException | InterruptedException e) {
             throw new IOException("the local PostgreSQL did not stop", e);
         }

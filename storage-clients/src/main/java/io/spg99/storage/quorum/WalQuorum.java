@@ -94,11 +94,17 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
     /** Genuine promises for {@link #generation}. */
     private final Map<SafekeeperId, SafekeeperReply.Promised> promised = new TreeMap<>();
 
+    /** Safekeepers that hold the promise for {@link #generation}, by promising or by being restored with it. */
+    private final Set<SafekeeperId> bound = new HashSet<>();
+
     /** Safekeepers whose WAL is the chosen history up to its end. */
     private final Set<SafekeeperId> established = new HashSet<>();
 
     /** Safekeepers that know nothing of the timeline although they should: their disk is lost. */
     private final Set<SafekeeperId> lost = new HashSet<>();
+
+    /** Safekeepers that have said, since another was found lost, that they still hold the promise and the WAL. */
+    private final Set<SafekeeperId> confirmed = new HashSet<>();
 
     /** Where the WAL of all Safekeepers heard of can be had. */
     private final Map<SafekeeperId, WalSource> sources = new TreeMap<>();
@@ -184,8 +190,10 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
         begin(Phase.PROMISING, prepare.replyTo());
         generation = prepare.generation();
         promised.clear();
+        bound.clear();
         established.clear();
         lost.clear();
+        confirmed.clear();
         positions.clear();
         decision = null;
         writer = null;
@@ -294,13 +302,43 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
             return;
         }
         if (lost.contains(id)) {
-            // An empty log has a say again only when it can no longer make a difference.
-            if (established.size() >= SafekeeperId.QUORUM) {
-                safekeeper.tell(new SafekeeperCommand.Restore(base, generation, replies));
-            }
+            restore(safekeeper);
+        } else if (bound.contains(id)) {
+            sendEstablish(id, safekeeper, chosen);
         } else {
-            safekeeper.tell(new SafekeeperCommand.Establish(
-                    timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
+            safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
+        }
+    }
+
+    private void sendEstablish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper, QuorumDecision chosen) {
+        safekeeper.tell(new SafekeeperCommand.Establish(
+                timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
+    }
+
+    /**
+     * An empty log is begun again only when it can no longer make a difference: both others have said, after the loss was
+     * seen, that they are established and promised to nobody else. Otherwise a superseded quorum could win a vote back that
+     * the lost disk had given away.
+     */
+    private void restore(ActorRef<SafekeeperCommand> safekeeper) {
+        if (phase != Phase.PREPARED && phase != Phase.FOLLOWING) {
+            return;
+        }
+        if (confirmed.size() >= SafekeeperId.QUORUM) {
+            safekeeper.tell(new SafekeeperCommand.Restore(base, generation, replies));
+        } else {
+            askForConfirmation();
+        }
+    }
+
+    private void askForConfirmation() {
+        QuorumDecision chosen = decision;
+        if (chosen != null) {
+            safekeepers.reachable().forEach((id, safekeeper) -> {
+                if (established.contains(id)) {
+                    sendEstablish(id, safekeeper, chosen);
+                }
+            });
         }
     }
 
@@ -385,16 +423,48 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
         if (promise.generation() != generation || phase == Phase.IDLE || phase == Phase.DELETING) {
             return;
         }
-        promised.put(promise.safekeeper(), promise);
-        sources.put(promise.safekeeper(), promise.source());
-        flushed.put(promise.safekeeper(), promise.flushed());
-        lost.remove(promise.safekeeper());
-        if (phase != Phase.PROMISING) {
-            tell(promise.safekeeper(), safekeeper -> ask(promise.safekeeper(), safekeeper));
-        } else if (promised.size() == SafekeeperId.ALL.size() || (promised.size() == SafekeeperId.QUORUM && agree())) {
+        SafekeeperId id = promise.safekeeper();
+        promised.put(id, promise);
+        bound.add(id);
+        lost.remove(id);
+        sources.put(id, promise.source());
+        flushed.put(id, promise.flushed());
+        switch (phase) {
+            case PROMISING -> {
+                if (promised.size() == SafekeeperId.ALL.size() || (promised.size() == SafekeeperId.QUORUM && agree())) {
+                    decide();
+                } else if (promised.size() == SafekeeperId.QUORUM) {
+                    timers.startSingleTimer(Tick.DECIDE, settings.thirdWait());
+                }
+            }
+            case ESTABLISHING -> onLatePromise(id);
+            case PREPARED, FOLLOWING -> tell(id, safekeeper -> ask(id, safekeeper));
+            case IDLE, CREATING, DELETING -> {}
+        }
+    }
+
+    /** Nothing was answered yet: what the third has more than the two others is still taken. */
+    private void onLatePromise(SafekeeperId id) {
+        QuorumDecision all = QuorumDecision.choose(List.copyOf(promised.values()));
+        QuorumDecision chosen = decision;
+        if (chosen != null && all.end().equals(chosen.end()) && all.history().equals(chosen.history())) {
+            tell(id, safekeeper -> ask(id, safekeeper));
+        } else {
+            established.clear();
             decide();
-        } else if (promised.size() == SafekeeperId.QUORUM) {
-            timers.startSingleTimer(Tick.DECIDE, settings.thirdWait());
+        }
+    }
+
+    /** A Safekeeper turns out not to hold the promise it gave, or never to have given it. */
+    private void withdraw(SafekeeperId id) {
+        promised.remove(id);
+        bound.remove(id);
+        established.remove(id);
+        positions.remove(id);
+        if (phase == Phase.ESTABLISHING && promised.size() < SafekeeperId.QUORUM) {
+            decision = null;
+            established.clear();
+            move(Phase.PROMISING);
         }
     }
 
@@ -440,6 +510,10 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
         if (refused.generation() != generation) {
             return;
         }
+        if (refused.promised() < generation) {
+            withdraw(refused.safekeeper());
+            return;
+        }
         switch (phase) {
             case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
                 getContext()
@@ -463,15 +537,12 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
         SafekeeperId id = unknown.safekeeper();
         troubles.put(id, "does not know the timeline");
         switch (phase) {
-            case PROMISING, ESTABLISHING, PREPARED -> lost.add(id);
-            case FOLLOWING -> {
-                // The two others keep the promise and the WAL that this one lost.
-                Set<SafekeeperId> others = new HashSet<>(established);
-                others.remove(id);
-                if (others.size() >= SafekeeperId.QUORUM && lost.add(id)) {
-                    established.remove(id);
-                    positions.remove(id);
-                    tell(id, safekeeper -> ask(id, safekeeper));
+            case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
+                withdraw(id);
+                if (lost.add(id)) {
+                    getContext().getLog().warn("timeline={} safekeeper={} does not know the timeline", timeline, id);
+                    confirmed.clear();
+                    tell(id, safekeeper -> establish(id, safekeeper));
                 }
             }
             case IDLE, CREATING, DELETING -> {}
@@ -480,31 +551,37 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
 
     private void onRestored(SafekeeperReply.Restored restored) {
         if (lost.remove(restored.safekeeper())) {
+            bound.add(restored.safekeeper());
             tell(restored.safekeeper(), safekeeper -> ask(restored.safekeeper(), safekeeper));
         }
     }
 
     private void onEstablished(SafekeeperReply.Established done) {
         QuorumDecision chosen = decision;
-        if (done.generation() != generation || chosen == null || phase == Phase.IDLE) {
+        if (done.generation() != generation || chosen == null || !done.end().equals(chosen.end())) {
             return;
         }
         SafekeeperId id = done.safekeeper();
-        established.add(id);
+        boolean first = established.add(id);
         flushed.merge(id, done.end(), Lsn::max);
+        if (!lost.isEmpty()
+                && (phase == Phase.PREPARED || phase == Phase.FOLLOWING)
+                && confirmed.add(id)
+                && confirmed.size() == SafekeeperId.QUORUM) {
+            restoreLost();
+        }
         switch (phase) {
             case ESTABLISHING -> {
                 if (established.size() >= SafekeeperId.QUORUM) {
                     onPrepared(chosen);
                 }
             }
-            case PREPARED -> {
-                sendQuorum(id);
-                restoreLost();
-            }
+            case PREPARED -> sendQuorum(id);
             case FOLLOWING -> {
                 sendQuorum(id);
-                tell(id, safekeeper -> attach(id, safekeeper));
+                if (first) {
+                    tell(id, safekeeper -> attach(id, safekeeper));
+                }
             }
             case IDLE, CREATING, PROMISING, DELETING -> {}
         }

@@ -26,7 +26,10 @@ public sealed interface SafekeeperReply extends StorageMessage {
             WalSource source)
             implements SafekeeperReply {}
 
-    /** A higher generation holds the promise; the asker has been superseded. */
+    /**
+     * The promise is not the asker's: {@code promised} is higher, or the generation has begun to write already, then the
+     * asker has been superseded; or it is lower, then it has to be asked for (again).
+     */
     record Refused(SafekeeperId safekeeper, TimelineId timeline, int generation, int promised)
             implements SafekeeperReply {}
 

@@ -1,0 +1,23 @@
+package io.spg99.nodes.safekeeper;
+
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.tls.TlsIdentity;
+import java.nio.file.Path;
+
+/**
+ * What makes a Safekeeper.
+ *
+ * @param directory  its own, for timelines and spare segments; created if missing
+ * @param bindHost   address its WAL server listens on
+ * @param port       port of the WAL server; 0 takes a free one
+ * @param publicHost host at which others reach the WAL server
+ * @param identity   certificate with common name {@link TlsIdentity#SAFEKEEPER}
+ */
+public record SafekeeperSettings(
+        SafekeeperId id, Path directory, String bindHost, int port, String publicHost, TlsIdentity identity) {
+
+    /** For a WAL server that is reached at the address it listens on. */
+    public SafekeeperSettings(SafekeeperId id, Path directory, String host, int port, TlsIdentity identity) {
+        this(id, directory, host, port, host, identity);
+    }
+}

@@ -1,0 +1,146 @@
+package io.spg99.nodes.safekeeper.log;
+
+import io.spg99.storage.file.DurableFiles;
+import java.io.Closeable;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Zero-filled, synced segment files, made in the background and taken by rename. Writing into them changes no metadata, so
+ * that the sync of a commit writes nothing but the commit.
+ */
+public final class SpareSegments implements Closeable {
+
+    /** A generation needs one when it starts; a second for its neighbour, or for a writer in a hurry. */
+    private static final int KEPT = 2;
+
+    private static final int CHUNK = 1 << 20;
+    private static final Logger LOG = LoggerFactory.getLogger(SpareSegments.class);
+
+    private final Path directory;
+    private final ExecutorService maker;
+
+    /** Sizes for which spares are being made. */
+    private final Set<Integer> making = new HashSet<>();
+
+    private long made;
+
+    public SpareSegments(Path directory) throws IOException {
+        this.directory = directory;
+        DurableFiles.createDirectories(directory);
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path file :
+                    files.filter(file -> file.toString().endsWith(".tmp")).toList()) {
+                Files.deleteIfExists(file);
+            }
+        }
+        this.maker = Executors.newSingleThreadExecutor(task -> {
+            Thread thread = new Thread(task, "spg99-spare-segments");
+            thread.setDaemon(true);
+            return thread;
+        });
+    }
+
+    /**
+     * Gives a spare segment of that size the name {@code target}, which must not exist.
+     *
+     * @return false if there is none; one is on its way then
+     */
+    boolean take(int size, Path target) throws IOException {
+        boolean taken = false;
+        for (Path spare : list(size)) {
+            if (!taken) {
+                taken = rename(spare, target);
+            }
+        }
+        order(size);
+        return taken;
+    }
+
+    private static boolean rename(Path spare, Path target) {
+        try {
+            Files.move(spare, target, StandardCopyOption.ATOMIC_MOVE);
+            return true;
+        } catch (IOException e) {
+            // Another timeline was faster; the next spare, or none, will do.
+            return false;
+        }
+    }
+
+    private List<Path> list(int size) throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.filter(file -> file.getFileName().toString().startsWith(size + "-")
+                            && !file.toString().endsWith(".tmp"))
+                    .toList();
+        }
+    }
+
+    /** Makes sure that spares of that size are there soon. */
+    public synchronized void order(int size) {
+        if (making.add(size)) {
+            try {
+                maker.execute(() -> make(size));
+            } catch (RejectedExecutionException e) {
+                making.remove(size);
+            }
+        }
+    }
+
+    private void make(int size) {
+        try {
+            for (int missing = KEPT - list(size).size(); missing > 0; missing--) {
+                makeOne(size);
+            }
+        } catch (IOException e) {
+            // Writers make do with sparse files, and say so themselves when the disk is full.
+            if (!maker.isShutdown()) {
+                LOG.warn("cannot make spare segments in {}: {}", directory, e.toString());
+            }
+        } finally {
+            synchronized (this) {
+                making.remove(size);
+            }
+        }
+    }
+
+    private void makeOne(int size) throws IOException {
+        Path spare =
+                directory.resolve(size + "-" + ProcessHandle.current().pid() + "-" + System.nanoTime() + "-" + made++);
+        Path temporary = spare.resolveSibling(spare.getFileName() + ".tmp");
+        try (FileChannel channel =
+                FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            ByteBuffer zeros = ByteBuffer.allocate(Math.min(CHUNK, size));
+            for (int left = size; left > 0; left -= zeros.limit()) {
+                zeros.clear().limit(Math.min(left, zeros.capacity()));
+                while (zeros.hasRemaining()) {
+                    channel.write(zeros);
+                }
+            }
+            channel.force(true);
+        } catch (IOException e) {
+            Files.deleteIfExists(temporary);
+            throw e;
+        }
+        Files.move(temporary, spare, StandardCopyOption.ATOMIC_MOVE);
+        DurableFiles.syncDirectory(directory);
+    }
+
+    @Override
+    public void close() {
+        maker.shutdownNow();
+    }
+}

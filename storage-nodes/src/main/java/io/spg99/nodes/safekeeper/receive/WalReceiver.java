@@ -1,0 +1,274 @@
+package io.spg99.nodes.safekeeper.receive;
+
+import io.spg99.nodes.safekeeper.log.LogFailedException;
+import io.spg99.nodes.safekeeper.log.MalformedWalException;
+import io.spg99.nodes.safekeeper.log.SupersededException;
+import io.spg99.nodes.safekeeper.log.TimelineLog;
+import io.spg99.storage.replication.ReplicationConnection;
+import io.spg99.storage.replication.ReplicationException;
+import io.spg99.storage.replication.ReplicationMessage;
+import io.spg99.storage.replication.ReplicationTarget;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.WalFetch;
+import io.spg99.storage.safekeeper.WalSource;
+import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Follows the writer of one generation on a thread of its own, until stopped or promised away: takes what has arrived,
+ * makes it durable with one sync, and tells the writer at once. Reconnects by itself.
+ *
+ * <p>Stopping only cuts the connection; that no byte is taken afterwards is the log's care (W2), not this thread's.
+ */
+public final class WalReceiver {
+
+    /** The role as which Safekeepers log in to a writer. */
+    public static final String ROLE = "spg99_safekeeper";
+
+    /** What the owner wants to know. Called on the receiver's thread; must not block. */
+    public interface Listener {
+
+        /** A stream is up, or no longer. */
+        void following(WalReceiver receiver, boolean up);
+
+        /** The durable position has moved. */
+        void progress(WalReceiver receiver);
+
+        /** The log can take no more; the receiver has ended. */
+        void failed(WalReceiver receiver, LogFailedException reason);
+    }
+
+    /** @param identity this Safekeeper's certificate, common name {@link TlsIdentity#SAFEKEEPER} */
+    public record Self(SafekeeperId id, TlsIdentity identity) {}
+
+    private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(3);
+
+    /** PostgreSQL sends a keepalive at half of wal_sender_timeout (60 s). */
+    private static final Duration SILENCE = Duration.ofSeconds(60);
+
+    private static final long FIRST_BACKOFF_MILLIS = 50;
+    private static final long LAST_BACKOFF_MILLIS = 2000;
+
+    /** Bytes taken before a sync at the latest: a writer in full flow must not wait for a report for ever. */
+    private static final int MOST_PER_SYNC = 4 << 20;
+
+    private static final Logger LOG = LoggerFactory.getLogger(WalReceiver.class);
+
+    private final Self self;
+    private final TimelineLog log;
+    private final TimelineId timeline;
+    private final int generation;
+    private final WriterAddress writer;
+    private final List<WalSource> donors;
+    private final Listener listener;
+    private final WalFetch fetch;
+    private final CountDownLatch stopped = new CountDownLatch(1);
+    private final Thread thread;
+
+    private volatile @Nullable ReplicationConnection current;
+    private long backoffMillis = FIRST_BACKOFF_MILLIS;
+    private String lastTrouble = "";
+
+    public WalReceiver(
+            Self self,
+            TimelineLog log,
+            int generation,
+            WriterAddress writer,
+            List<WalSource> donors,
+            Listener listener) {
+        this.self = self;
+        this.log = log;
+        this.timeline = log.base().timeline();
+        this.generation = generation;
+        this.writer = writer;
+        this.donors = List.copyOf(donors);
+        this.listener = listener;
+        this.fetch = new WalFetch(timeline, self.identity(), self.id().value());
+        this.thread = new Thread(this::run, "spg99-" + self.id() + "-" + timeline);
+        this.thread.setDaemon(true);
+    }
+
+    public int generation() {
+        return generation;
+    }
+
+    public WriterAddress writer() {
+        return writer;
+    }
+
+    public void start() {
+        thread.start();
+    }
+
+    /** Cuts the connection and ends the thread soon; does not wait. */
+    public void stop() {
+        stopped.countDown();
+        fetch.cancel();
+        ReplicationConnection connection = current;
+        if (connection != null) {
+            connection.cut();
+        }
+    }
+
+    private boolean isStopped() {
+        return stopped.getCount() == 0;
+    }
+
+    private void run() {
+        try {
+            while (!isStopped()) {
+                attempt();
+                if (stopped.await(backoffMillis, TimeUnit.MILLISECONDS)) {
+                    return;
+                }
+                backoffMillis = Math.min(backoffMillis * 2, LAST_BACKOFF_MILLIS);
+            }
+        } catch (SupersededException e) {
+            LOG.info("timeline={} safekeeper={} stops following: {}", timeline, self.id(), e.getMessage());
+        } catch (LogFailedException e) {
+            if (!isStopped()) {
+                listener.failed(this, e);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** One connection from its begin to its end; returns if it is worth trying again. */
+    private void attempt() throws SupersededException, LogFailedException {
+        try {
+            follow();
+            trouble("the writer ended the stream");
+        } catch (SupersededException | LogFailedException e) {
+            throw e;
+        } catch (ReplicationException e) {
+            trouble(String.valueOf(e.getMessage()));
+            if (e.walRemoved()) {
+                fill();
+            }
+        } catch (MalformedWalException e) {
+            LOG.warn(
+                    "timeline={} safekeeper={} generation={} sent what is not its WAL: {}",
+                    timeline,
+                    self.id(),
+                    generation,
+                    e.getMessage());
+        } catch (IOException e) {
+            trouble(String.valueOf(e.getMessage()));
+        }
+    }
+
+    /** Said once, not on every attempt. */
+    private void trouble(String what) {
+        if (!isStopped() && !what.equals(lastTrouble)) {
+            LOG.info(
+                    "timeline={} safekeeper={} generation={} is not followed: {}",
+                    timeline,
+                    self.id(),
+                    generation,
+                    what);
+            lastTrouble = what;
+        }
+    }
+
+    private void follow() throws IOException {
+        try (ReplicationConnection connection = ReplicationConnection.open(new ReplicationTarget(
+                writer.host(), writer.port(), ROLE, self.id().value(), self.identity(), CONNECT_TIMEOUT, SILENCE))) {
+            current = connection;
+            if (isStopped()) {
+                return;
+            }
+            check(connection.identify());
+            Lsn from = log.follow(generation);
+            connection.start(from, generation);
+            connection.status(from);
+            LOG.info("timeline={} safekeeper={} follows generation={} from {}", timeline, self.id(), generation, from);
+            backoffMillis = FIRST_BACKOFF_MILLIS;
+            lastTrouble = "";
+            listener.following(this, true);
+            stream(connection);
+        } finally {
+            current = null;
+            listener.following(this, false);
+        }
+    }
+
+    private void check(ReplicationConnection.Identity writerIdentity) throws ReplicationException {
+        long expected = log.base().systemIdentifier();
+        if (writerIdentity.systemIdentifier() != expected || writerIdentity.generation() != generation) {
+            throw new ReplicationException(
+                    "not the writer of this generation: system identifier expected=%s actual=%s, generation expected=%d actual=%d"
+                            .formatted(
+                                    Long.toUnsignedString(expected),
+                                    Long.toUnsignedString(writerIdentity.systemIdentifier()),
+                                    generation,
+                                    writerIdentity.generation()));
+        }
+    }
+
+    private void stream(ReplicationConnection connection) throws IOException {
+        ReplicationMessage message = connection.receive();
+        while (message != null && !isStopped()) {
+            int taken = 0;
+            boolean reply = false;
+            while (message != null) {
+                switch (message) {
+                    case ReplicationMessage.Wal wal -> {
+                        taken += wal.bytes().remaining();
+                        log.append(generation, wal.at(), wal.bytes());
+                    }
+                    case ReplicationMessage.Keepalive alive -> reply |= alive.replyRequested();
+                }
+                message = taken < MOST_PER_SYNC ? connection.poll() : null;
+            }
+            if (taken > 0 || reply) {
+                connection.status(log.flush());
+            }
+            if (taken > 0) {
+                listener.progress(this);
+            }
+            message = connection.receive();
+        }
+    }
+
+    /** Takes from a peer what the writer has removed already. */
+    private void fill() throws SupersededException, LogFailedException {
+        for (WalSource donor : donors) {
+            try {
+                ReplicationConnection.Identity peer = fetch.identify(donor);
+                Lsn from = log.follow(generation);
+                if (peer.generation() == generation && peer.position().isAfter(from)) {
+                    fetch.fetch(
+                            List.of(donor),
+                            log.lineage(),
+                            from,
+                            peer.position(),
+                            (at, bytes) -> log.append(generation, at, bytes));
+                    Lsn flushed = log.flush();
+                    listener.progress(this);
+                    LOG.info(
+                            "timeline={} safekeeper={} filled from {} up to {}",
+                            timeline,
+                            self.id(),
+                            donor.safekeeper(),
+                            flushed);
+                    return;
+                }
+            } catch (SupersededException | LogFailedException e) {
+                throw e;
+            } catch (IOException e) {
+                trouble("cannot fill from " + donor.safekeeper() + ": " + e.getMessage());
+            }
+        }
+    }
+}

@@ -1,0 +1,483 @@
+package io.spg99.nodes.safekeeper.serve;
+
+import io.netty.buffer.ByteBuf;
+import io.netty.channel.ChannelHandlerContext;
+import io.netty.channel.SimpleChannelInboundHandler;
+import io.netty.handler.codec.DecoderException;
+import io.netty.handler.ssl.SslHandler;
+import io.spg99.nodes.safekeeper.log.TimelineLog;
+import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import io.spg99.storage.wal.WalHistory;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.security.cert.X509Certificate;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import javax.naming.InvalidNameException;
+import javax.naming.ldap.LdapName;
+import javax.net.ssl.SSLPeerUnverifiedException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * One client's replication session over TLS.
+ *
+ * <pre>
+ * Startup (user = timeline id)   -> AuthenticationOk, parameters, ReadyForQuery
+ * IDENTIFY_SYSTEM, SHOW, TIMELINE_HISTORY n
+ * START_REPLICATION X/X [TIMELINE n] -> CopyBoth, 'w' and 'k' messages, as far as the client may read
+ *   end of a historic timeline   -> CopyDone; on the client's CopyDone: next timeline and switch point
+ * Terminate
+ * </pre>
+ *
+ * <p>Runs on the channel's event loop, which it shares with other sessions of the WAL server only: it may read files.
+ */
+final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
+
+    static final long KEEPALIVE_MILLIS = 1000;
+
+    /** As PostgreSQL's MAX_SEND_SIZE. */
+    private static final int CHUNK = 128 * 1024;
+
+    private static final Pattern START_REPLICATION = Pattern.compile(
+            "START_REPLICATION\\s+(?:SLOT\\s+\\S+\\s+)?(?:PHYSICAL\\s+)?([0-9A-F]{1,8}/[0-9A-F]{1,8})(?:\\s+TIMELINE\\s+([0-9]{1,9}))?",
+            Pattern.CASE_INSENSITIVE);
+    private static final Pattern TIMELINE_HISTORY =
+            Pattern.compile("TIMELINE_HISTORY\\s+([0-9]{1,9})", Pattern.CASE_INSENSITIVE);
+    private static final Pattern SHOW = Pattern.compile("SHOW\\s+\"?([A-Z_]{1,63})\"?", Pattern.CASE_INSENSITIVE);
+
+    private static final String SERVER_VERSION = "17.0";
+    private static final Map<String, String> PARAMETERS = Map.of(
+            "server_version", SERVER_VERSION,
+            "server_encoding", "UTF8",
+            "client_encoding", "UTF8",
+            "DateStyle", "ISO, MDY",
+            "IntervalStyle", "postgres",
+            "TimeZone", "UTC",
+            "integer_datetimes", "on",
+            "standard_conforming_strings", "on");
+
+    private static final Logger LOG = LoggerFactory.getLogger(WalSession.class);
+
+    private final Function<TimelineId, Optional<ServedTimeline>> timelines;
+    private final Runnable wake = this::wakeUp;
+
+    private @Nullable ChannelHandlerContext channel;
+    private @Nullable ServedTimeline timeline;
+
+    /** The client is a Safekeeper of this platform. */
+    private boolean peer;
+
+    /** What is being sent; null between streams. */
+    private @Nullable Stream stream;
+
+    private @Nullable ScheduledFuture<?> keepalives;
+
+    /** The state of a running stream. */
+    private static final class Stream {
+
+        /** Lineage up to the requested generation. */
+        private final WalHistory lineage;
+
+        private Lsn position;
+        private boolean done;
+        private boolean quiet;
+
+        Stream(WalHistory lineage, Lsn position) {
+            this.lineage = lineage;
+            this.position = position;
+        }
+
+        int generation() {
+            return lineage.last().generation();
+        }
+    }
+
+    WalSession(Function<TimelineId, Optional<ServedTimeline>> timelines) {
+        this.timelines = timelines;
+    }
+
+    @Override
+    public void handlerAdded(ChannelHandlerContext context) {
+        channel = context;
+    }
+
+    @Override
+    protected void channelRead0(ChannelHandlerContext context, FrontendMessage message) {
+        switch (message) {
+            case FrontendMessage.Startup startup -> onStartup(context, startup.parameters());
+            case FrontendMessage.Query query -> onQuery(context, query.text());
+            case FrontendMessage.Feedback feedback -> onFeedback(context, feedback);
+            case FrontendMessage.CopyDone done -> onCopyDone(context);
+            case FrontendMessage.Terminate terminate -> context.close();
+            case FrontendMessage.Unsupported unsupported ->
+                fatal(context, "08P01", "only simple queries are understood: message=" + unsupported.type());
+        }
+    }
+
+    private void onStartup(ChannelHandlerContext context, Map<String, String> parameters) {
+        String user = parameters.getOrDefault("user", "");
+        String replication = parameters.getOrDefault("replication", "").toLowerCase(Locale.ROOT);
+        if (!List.of("true", "on", "yes", "1").contains(replication)) {
+            fatal(context, "28000", "only physical replication connections are served here");
+            return;
+        }
+        Optional<ServedTimeline> found = timelineId(user).flatMap(timelines);
+        if (found.isEmpty()) {
+            fatal(context, "3D000", "timeline \"" + user + "\" is not served here; the user name is the timeline id");
+            return;
+        }
+        timeline = found.get();
+        peer = commonName(context).equals(TlsIdentity.SAFEKEEPER);
+        ByteBuf out = context.alloc().buffer();
+        BackendMessages.authenticated(out);
+        PARAMETERS.forEach((name, value) -> BackendMessages.parameter(out, name, value));
+        context.write(out);
+        context.writeAndFlush(BackendMessages.ready(context.alloc()));
+    }
+
+    private static Optional<TimelineId> timelineId(String user) {
+        try {
+            return Optional.of(new TimelineId(user));
+        } catch (IllegalArgumentException e) {
+            return Optional.empty();
+        }
+    }
+
+    private static String commonName(ChannelHandlerContext context) {
+        SslHandler tls = context.pipeline().get(SslHandler.class);
+        try {
+            X509Certificate certificate =
+                    (X509Certificate) tls.engine().getSession().getPeerCertificates()[0];
+            return new LdapName(certificate.getSubjectX500Principal().getName())
+                    .getRdns().stream()
+                            .filter(part -> part.getType().equalsIgnoreCase("CN"))
+                            .map(part -> String.valueOf(part.getValue()))
+                            .findFirst()
+                            .orElse("");
+        } catch (SSLPeerUnverifiedException | InvalidNameException e) {
+            return "";
+        }
+    }
+
+    private void onQuery(ChannelHandlerContext context, String text) {
+        ServedTimeline served = timeline;
+        if (served == null || stream != null) {
+            fatal(context, "08P01", "a query is not expected now");
+            return;
+        }
+        String query = text.strip();
+        while (query.endsWith(";")) {
+            query = query.substring(0, query.length() - 1).strip();
+        }
+        Matcher start = START_REPLICATION.matcher(query);
+        Matcher history = TIMELINE_HISTORY.matcher(query);
+        Matcher show = SHOW.matcher(query);
+        if (query.isEmpty()) {
+            context.write(BackendMessages.emptyQuery(context.alloc()));
+            context.writeAndFlush(BackendMessages.ready(context.alloc()));
+        } else if (query.equalsIgnoreCase("IDENTIFY_SYSTEM")) {
+            onIdentify(context, served);
+        } else if (start.matches()) {
+            onStart(context, served, Lsn.parse(start.group(1)), start.group(2));
+        } else if (history.matches()) {
+            onHistory(context, served, Integer.parseInt(history.group(1)));
+        } else if (show.matches()) {
+            onShow(context, served, show.group(1).toLowerCase(Locale.ROOT));
+        } else if (query.regionMatches(true, 0, "SET ", 0, 4)) {
+            ByteBuf out = context.alloc().buffer();
+            BackendMessages.complete(out, "SET");
+            reply(context, out);
+        } else {
+            error(context, "0A000", "not a command of this WAL server");
+        }
+    }
+
+    private void onIdentify(ChannelHandlerContext context, ServedTimeline served) {
+        TimelineLog.View view = served.view();
+        ByteBuf out = context.alloc().buffer();
+        List<@Nullable String> values = new ArrayList<>();
+        values.add(Long.toUnsignedString(served.base().systemIdentifier()));
+        values.add(Integer.toString(view.generation()));
+        values.add(served.limit(peer).toString());
+        values.add(null);
+        BackendMessages.row(
+                out,
+                List.of(
+                        new BackendMessages.Column("systemid", BackendMessages.OID_TEXT, -1),
+                        new BackendMessages.Column("timeline", BackendMessages.OID_INT8, 8),
+                        new BackendMessages.Column("xlogpos", BackendMessages.OID_TEXT, -1),
+                        new BackendMessages.Column("dbname", BackendMessages.OID_TEXT, -1)),
+                values);
+        BackendMessages.complete(out, "IDENTIFY_SYSTEM");
+        reply(context, out);
+    }
+
+    private void onShow(ChannelHandlerContext context, ServedTimeline served, String parameter) {
+        String value = switch (parameter) {
+            case "wal_segment_size" -> (served.base().segmentSize() >> 20) + "MB";
+            case "data_directory_mode" -> "0700";
+            case "server_version" -> SERVER_VERSION;
+            default -> PARAMETERS.get(parameter);
+        };
+        if (value == null) {
+            error(context, "42704", "unrecognized configuration parameter \"" + parameter + "\"");
+            return;
+        }
+        ByteBuf out = context.alloc().buffer();
+        BackendMessages.row(
+                out, List.of(new BackendMessages.Column(parameter, BackendMessages.OID_TEXT, -1)), List.of(value));
+        BackendMessages.complete(out, "SHOW");
+        reply(context, out);
+    }
+
+    private void onHistory(ChannelHandlerContext context, ServedTimeline served, int generation) {
+        Optional<WalHistory> lineage = lineage(served.view(), generation);
+        if (lineage.isEmpty()) {
+            error(context, "58P01", "could not open file \"pg_wal/%08X.history\"".formatted(generation));
+            return;
+        }
+        StringBuilder content = new StringBuilder();
+        List<WalHistory.Term> terms = lineage.get().terms();
+        for (int i = 0; i + 1 < terms.size(); i++) {
+            content.append(terms.get(i).generation())
+                    .append('\t')
+                    .append(terms.get(i + 1).begin())
+                    .append("\tgeneration started\n");
+        }
+        ByteBuf out = context.alloc().buffer();
+        BackendMessages.row(
+                out,
+                List.of(
+                        new BackendMessages.Column("filename", BackendMessages.OID_TEXT, -1),
+                        new BackendMessages.Column("content", BackendMessages.OID_TEXT, -1)),
+                List.of("%08X.history".formatted(generation), content.toString()));
+        BackendMessages.complete(out, "TIMELINE_HISTORY");
+        reply(context, out);
+    }
+
+    /** The lineage here up to a generation; none if that is no part of it. */
+    private static Optional<WalHistory> lineage(TimelineLog.View view, int generation) {
+        List<WalHistory.Term> terms = view.history().terms().stream()
+                .filter(term -> term.generation() <= generation)
+                .toList();
+        return terms.isEmpty() || terms.getLast().generation() != generation
+                ? Optional.empty()
+                : Optional.of(new WalHistory(terms));
+    }
+
+    private void onStart(ChannelHandlerContext context, ServedTimeline served, Lsn from, @Nullable String requested) {
+        TimelineLog.View view = served.view();
+        int generation = requested == null ? view.generation() : Integer.parseInt(requested);
+        Optional<WalHistory> lineage = lineage(view, generation);
+        if (lineage.isEmpty()) {
+            error(context, "58P01", "generation " + generation + " is not in this timeline's history here");
+            return;
+        }
+        if (from.isBefore(served.base().start())) {
+            error(
+                    context,
+                    "58P01",
+                    "requested WAL segment has already been removed: the WAL here begins at "
+                            + served.base().start());
+            return;
+        }
+        if (from.isAfter(view.flushed())) {
+            error(
+                    context,
+                    "55000",
+                    "requested starting point " + from + " is ahead of the WAL flush position of this server "
+                            + view.flushed());
+            return;
+        }
+        LOG.debug(
+                "timeline={} sends WAL from {} of generation={}", served.base().timeline(), from, generation);
+        stream = new Stream(lineage.get(), from);
+        context.writeAndFlush(BackendMessages.copyBoth(context.alloc()));
+        served.listen(wake);
+        keepalives = context.executor()
+                .scheduleAtFixedRate(this::onTick, KEEPALIVE_MILLIS, KEEPALIVE_MILLIS, TimeUnit.MILLISECONDS);
+        pump();
+    }
+
+    /** The timeline has changed; called on any thread. */
+    private void wakeUp() {
+        ChannelHandlerContext context = channel;
+        if (context != null) {
+            context.executor().execute(this::pump);
+        }
+    }
+
+    private void onTick() {
+        ChannelHandlerContext context = channel;
+        Stream current = stream;
+        ServedTimeline served = timeline;
+        if (context == null || current == null || served == null) {
+            return;
+        }
+        if (current.quiet && !current.done && context.channel().isWritable()) {
+            context.writeAndFlush(BackendMessages.keepalive(context.alloc(), served.limit(peer)));
+        }
+        current.quiet = true;
+        pump();
+    }
+
+    @Override
+    public void channelWritabilityChanged(ChannelHandlerContext context) {
+        pump();
+        context.fireChannelWritabilityChanged();
+    }
+
+    /** Sends what may be sent, for as long as the channel takes it. */
+    private void pump() {
+        ChannelHandlerContext context = channel;
+        Stream current = stream;
+        ServedTimeline served = timeline;
+        if (context == null || current == null || served == null || current.done) {
+            return;
+        }
+        try {
+            boolean more = true;
+            while (more && context.channel().isWritable()) {
+                more = sendChunk(context, served, current);
+            }
+            context.flush();
+        } catch (IOException e) {
+            LOG.warn("timeline={} cannot read WAL at {}: {}", served.base().timeline(), current.position, e.toString());
+            fatal(context, "58030", "cannot read WAL at " + current.position);
+        }
+    }
+
+    /** @return true if there may be more to send now */
+    private boolean sendChunk(ChannelHandlerContext context, ServedTimeline served, Stream current) throws IOException {
+        TimelineLog.View view = served.view();
+        // What is read must be of the lineage that was asked for, even if the log was cut meanwhile.
+        Lsn common = current.lineage.commonEnd(view.flushed(), view.history(), view.flushed());
+        Lsn end = Lsn.min(served.limit(peer), common);
+        boolean historic = view.generation() > current.generation();
+        if (current.position.isAfter(common)) {
+            throw new IOException("the WAL asked for is no longer part of the timeline");
+        }
+        if (historic && !current.position.isBefore(common)) {
+            current.done = true;
+            context.writeAndFlush(BackendMessages.copyDone(context.alloc()));
+            return false;
+        }
+        if (!current.position.isBefore(end)) {
+            return false;
+        }
+        int length = (int) Math.min(CHUNK, end.minus(current.position));
+        ByteBuf out = context.alloc().buffer(BackendMessages.WAL_HEADER + length);
+        try {
+            ByteBuffer body = out.internalNioBuffer(BackendMessages.WAL_HEADER, length);
+            int read = served.read(current.lineage, current.position, end, body);
+            if (read == 0) {
+                throw new IOException("WAL missing");
+            }
+            BackendMessages.walHeader(out, current.position, end, read);
+            out.writerIndex(BackendMessages.WAL_HEADER + read);
+            current.position = current.position.plus(read);
+            current.quiet = false;
+            context.write(out.retain());
+        } finally {
+            out.release();
+        }
+        return true;
+    }
+
+    private void onFeedback(ChannelHandlerContext context, FrontendMessage.Feedback feedback) {
+        ServedTimeline served = timeline;
+        Stream current = stream;
+        if (feedback.replyRequested() && served != null && current != null && !current.done) {
+            context.writeAndFlush(BackendMessages.keepalive(context.alloc(), served.limit(peer)));
+        }
+    }
+
+    private void onCopyDone(ChannelHandlerContext context) {
+        Stream current = stream;
+        ServedTimeline served = timeline;
+        if (current == null || served == null) {
+            return;
+        }
+        endStream();
+        ByteBuf out = context.alloc().buffer();
+        if (current.done) {
+            nextTerm(served.view(), current.generation())
+                    .ifPresent(next -> BackendMessages.row(
+                            out,
+                            List.of(
+                                    new BackendMessages.Column("next_tli", BackendMessages.OID_INT8, 8),
+                                    new BackendMessages.Column("next_tli_startpos", BackendMessages.OID_TEXT, -1)),
+                            List.of(
+                                    Integer.toString(next.generation()),
+                                    next.begin().toString())));
+        } else {
+            context.write(BackendMessages.copyDone(context.alloc()));
+        }
+        BackendMessages.complete(out, "START_STREAMING");
+        reply(context, out);
+    }
+
+    private static Optional<WalHistory.Term> nextTerm(TimelineLog.View view, int generation) {
+        return view.history().terms().stream()
+                .filter(term -> term.generation() > generation)
+                .findFirst();
+    }
+
+    private void endStream() {
+        stream = null;
+        ServedTimeline served = timeline;
+        if (served != null) {
+            served.unlisten(wake);
+        }
+        ScheduledFuture<?> ticks = keepalives;
+        if (ticks != null) {
+            ticks.cancel(false);
+            keepalives = null;
+        }
+    }
+
+    private static void reply(ChannelHandlerContext context, ByteBuf result) {
+        context.write(result);
+        context.writeAndFlush(BackendMessages.ready(context.alloc()));
+    }
+
+    private static void error(ChannelHandlerContext context, String sqlState, String message) {
+        context.write(BackendMessages.error(context.alloc(), "ERROR", sqlState, message));
+        context.writeAndFlush(BackendMessages.ready(context.alloc()));
+    }
+
+    private void fatal(ChannelHandlerContext context, String sqlState, String message) {
+        endStream();
+        context.writeAndFlush(BackendMessages.error(context.alloc(), "FATAL", sqlState, message))
+                .addListener(done -> context.close());
+    }
+
+    @Override
+    public void channelInactive(ChannelHandlerContext context) {
+        endStream();
+        context.fireChannelInactive();
+    }
+
+    @Override
+    public void exceptionCaught(ChannelHandlerContext context, Throwable cause) {
+        if (cause instanceof DecoderException) {
+            LOG.info("WAL client {} refused: {}", context.channel().remoteAddress(), cause.getMessage());
+            fatal(context, "08P01", "malformed message");
+        } else {
+            LOG.debug("WAL client {} lost: {}", context.channel().remoteAddress(), cause.toString());
+            context.close();
+        }
+    }
+}

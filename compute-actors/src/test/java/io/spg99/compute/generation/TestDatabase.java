@@ -69,9 +69,9 @@ final class TestDatabase {
         final ActorRef<GenerationCommand> actor;
         final ComputeNode node;
 
-        private Run(int generation) throws IOException {
+        private Run(int generation, ComputeNode node) {
             this.generation = generation;
-            this.node = node();
+            this.node = node;
             this.spec = new GenerationSpec(id, name, role, image, base, generation, history, end, List.of());
             this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
         }
@@ -121,14 +121,11 @@ final class TestDatabase {
     }
 
     Run start(int generation) throws IOException {
-        return new Run(generation);
+        return start(generation, node());
     }
 
-    /** Starts the next generation, to the point where it serves. */
-    Run serve(int generation) throws IOException {
-        Run started = start(generation);
-        started.configured();
-        return started;
+    Run start(int generation, ComputeNode node) {
+        return new Run(generation, node);
     }
 
     void follow(int generation, WriterAddress writer) {

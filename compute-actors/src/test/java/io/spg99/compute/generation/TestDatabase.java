@@ -42,13 +42,17 @@ final class TestDatabase {
     ComputeSettings settings = ComputeSettings.defaults();
 
     TestDatabase(ActorTestKit kit, String name, String role) throws IOException {
+        this(kit, name, role, "run");
+    }
+
+    TestDatabase(ActorTestKit kit, String name, String role, String runDirectory) throws IOException {
         this.kit = kit;
         this.name = name;
         this.role = role;
         image = platform.images().ensure();
         base = platform.images()
                 .newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
-        run = platform.directory("run");
+        run = platform.directory(runDirectory);
         history = base.history();
         end = base.end();
         for (int i = 1; i <= 2; i++) {

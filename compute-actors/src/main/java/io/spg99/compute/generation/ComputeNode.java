@@ -36,7 +36,7 @@ import org.slf4j.LoggerFactory;
  * &lt;run&gt;/&lt;databaseId&gt;/&lt;generation&gt;.wal    pg_wal while it is being fetched
  * </pre>
  */
-public final class ComputeNode {
+public class ComputeNode {
 
     private static final Logger LOG = LoggerFactory.getLogger(ComputeNode.class);
 
@@ -204,16 +204,27 @@ public final class ComputeNode {
     /**
      * Step: nothing of the generation is left afterwards.
      *
-     * @return true if PostgreSQL had shut down in order
+     * @return true if PostgreSQL had shut down in order, or was never started
      */
     boolean remove(GenerationSpec spec) throws IOException {
         Path pgdata = pgdata(spec);
-        boolean orderly = Files.exists(pgdata.resolve("global").resolve("pg_control"))
-                && PgControl.read(pgdata).isShutDown();
+        boolean orderly = isShutDown(pgdata);
         removeDirectory(pgdata);
         FileTree.delete(fetched(spec));
         deleteIfEmpty(directory(spec));
         return orderly;
+    }
+
+    private static boolean isShutDown(Path pgdata) {
+        if (!Files.exists(pgdata.resolve("postgresql.conf"))) {
+            return true;
+        }
+        try {
+            return PgControl.read(pgdata).isShutDown();
+        } catch (IOException e) {
+            LOG.debug("pg_control cannot be read: pgdata={}", pgdata, e);
+            return false;
+        }
     }
 
     private void removeDirectory(Path directory) throws IOException {

@@ -121,9 +121,13 @@ public final class PostgresProcess {
      * @throws IOException if no process could be started
      */
     public static PostgresProcess start(Launch launch) throws IOException {
+        return start(launch, ParentDeath.SUPPORTED);
+    }
+
+    static PostgresProcess start(Launch launch, boolean parentDeathSignal) throws IOException {
         Process process;
         try {
-            process = SPAWNER.submit(() -> spawn(launch)).get();
+            process = SPAWNER.submit(() -> spawn(launch, parentDeathSignal)).get();
         } catch (InterruptedException e) {
             // The process may have been started all the same: the caller's clean-up of the data directory finds it.
             Thread.currentThread().interrupt();
@@ -133,16 +137,16 @@ public final class PostgresProcess {
         }
         PostgresProcess server = new PostgresProcess(launch, process);
         Thread.ofPlatform().name("postgres-log-" + process.pid()).daemon().start(server::readLog);
-        if (!ParentDeath.SUPPORTED) {
+        if (!parentDeathSignal) {
             server.watch();
         }
         return server;
     }
 
-    private static Process spawn(Launch launch) throws IOException {
+    private static Process spawn(Launch launch, boolean parentDeathSignal) throws IOException {
         List<String> command = new ArrayList<>();
         Programs.find("setsid").ifPresent(program -> command.add(program.toString()));
-        if (ParentDeath.SUPPORTED) {
+        if (parentDeathSignal) {
             command.add(Programs.find("setpriv").orElseThrow().toString());
             // setpriv sets the signal after the credentials, a change of which would clear it.
             command.addAll(launch.user().credentials());
@@ -156,7 +160,7 @@ public final class PostgresProcess {
             server.add("-c");
             server.add(name + "=" + value);
         });
-        command.addAll(ParentDeath.SUPPORTED ? server : launch.user().command(server));
+        command.addAll(parentDeathSignal ? server : launch.user().command(server));
         ProcessBuilder builder = new ProcessBuilder(command)
                 .directory(launch.dataDirectory().toFile())
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD);

@@ -42,13 +42,17 @@ final class TestDatabase {
     ComputeSettings settings = ComputeSettings.defaults();
 
     TestDatabase(ActorTestKit kit, String name, String role) throws IOException {
+        this(kit, name, role, "run");
+    }
+
+    TestDatabase(ActorTestKit kit, String name, String role, String runDirectory) throws IOException {
         this.kit = kit;
         this.name = name;
         this.role = role;
         image = platform.images().ensure();
         base = platform.images()
                 .newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
-        run = platform.directory("run");
+        run = platform.directory(runDirectory);
         history = base.history();
         end = base.end();
         for (int i = 1; i <= 2; i++) {
@@ -69,9 +73,9 @@ final class TestDatabase {
         final ActorRef<GenerationCommand> actor;
         final ComputeNode node;
 
-        private Run(int generation) throws IOException {
+        private Run(int generation, ComputeNode node) {
             this.generation = generation;
-            this.node = node();
+            this.node = node;
             this.spec = new GenerationSpec(id, name, role, image, base, generation, history, end, List.of());
             this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
         }
@@ -121,14 +125,11 @@ final class TestDatabase {
     }
 
     Run start(int generation) throws IOException {
-        return new Run(generation);
+        return start(generation, node());
     }
 
-    /** Starts the next generation, to the point where it serves. */
-    Run serve(int generation) throws IOException {
-        Run started = start(generation);
-        started.configured();
-        return started;
+    Run start(int generation, ComputeNode node) {
+        return new Run(generation, node);
     }
 
     void follow(int generation, WriterAddress writer) {

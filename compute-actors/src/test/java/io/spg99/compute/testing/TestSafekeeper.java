@@ -18,6 +18,7 @@ import java.sql.SQLException;
 import java.util.Objects;
 import java.util.Properties;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import org.postgresql.Driver;
 import org.postgresql.PGConnection;
 import org.postgresql.replication.LogSequenceNumber;
@@ -35,6 +36,7 @@ public final class TestSafekeeper {
     private final Path directory;
     private volatile Lsn flushed;
     private volatile Thread follower = new Thread();
+    private volatile @Nullable Connection connection;
 
     public TestSafekeeper(String name, TimelineBase base, Path directory) throws IOException {
         this.name = name;
@@ -59,7 +61,10 @@ public final class TestSafekeeper {
 
     /** Follows the writer of {@code generation} from {@code from} (R) on, until the writer or {@link #stop} ends it. */
     public void follow(int generation, WriterAddress writer, TlsIdentity identity, Lsn from) {
-        flushed = from;
+        if (follower.isAlive()) {
+            return; // it does already
+        }
+        flushed = Lsn.max(from, flushed);
         follower = Thread.ofPlatform().name("test-" + name).daemon().start(() -> {
             try {
                 receive(generation, writer, identity, from.segmentStart(base.segmentSize()));
@@ -72,9 +77,12 @@ public final class TestSafekeeper {
         });
     }
 
-    public void stop() throws InterruptedException {
-        follower.interrupt();
-        follower.join();
+    public void stop() throws InterruptedException, SQLException {
+        Connection following = connection;
+        if (following != null) {
+            following.abort(Runnable::run);
+        }
+        awaitEnd();
     }
 
     /** Waits until the writer has gone and everything it sent is stored. */
@@ -94,16 +102,22 @@ public final class TestSafekeeper {
         properties.setProperty("assumeMinServerVersion", "17");
         properties.setProperty("ApplicationName", name);
         String url = "jdbc:postgresql://" + writer.host() + ":" + writer.port() + "/";
-        try (Connection connection = Objects.requireNonNull(new Driver().connect(url, properties));
-                PGReplicationStream stream = connection
-                        .unwrap(PGConnection.class)
-                        .getReplicationAPI()
-                        .replicationStream()
-                        .physical()
-                        .withStartPosition(LogSequenceNumber.valueOf(from.value()))
-                        .start()) {
+        try (Connection following = Objects.requireNonNull(new Driver().connect(url, properties))) {
+            connection = following;
+            receive(generation, from, following);
+        }
+    }
+
+    private void receive(int generation, Lsn from, Connection following) throws SQLException, IOException {
+        try (PGReplicationStream stream = following
+                .unwrap(PGConnection.class)
+                .getReplicationAPI()
+                .replicationStream()
+                .physical()
+                .withStartPosition(LogSequenceNumber.valueOf(from.value()))
+                .start()) {
             Lsn at = from;
-            while (!Thread.currentThread().isInterrupted()) {
+            while (true) {
                 ByteBuffer bytes = Objects.requireNonNull(stream.read());
                 int length = bytes.remaining();
                 write(generation, at, bytes);

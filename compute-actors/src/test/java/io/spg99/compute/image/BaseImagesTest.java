@@ -1,0 +1,159 @@
+package io.spg99.compute.image;
+
+import static org.awaitility.Awaitility.await;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.compute.postgres.PgControl;
+import io.spg99.compute.postgres.PostgresBinaries;
+import io.spg99.compute.postgres.WalFiles;
+import io.spg99.compute.testing.TestPlatform;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+
+class BaseImagesTest {
+
+    private static final TimelineId TIMELINE = new TimelineId("0".repeat(32));
+
+    private final TestPlatform platform = TestPlatform.shared();
+
+    @Test
+    void givenImage_whenTimelinesBegin_thenEachHasAnIdentityOfItsOwn() throws Exception {
+        platform.images().ensure();
+
+        TimelineBase one = platform.images().newBase(TIMELINE);
+        TimelineBase two = platform.images().newBase(TIMELINE);
+
+        assertNotEquals(one.systemIdentifier(), two.systemIdentifier());
+        WalFiles.SegmentHeader header = WalFiles.SegmentHeader.read(one.firstWal());
+        assertEquals(
+                new WalFiles.SegmentHeader(
+                        WalFiles.PAGE_MAGIC, 1, one.start(), one.systemIdentifier(), one.segmentSize()),
+                header);
+        assertEquals(0, one.start().offset(one.segmentSize()));
+        assertEquals(160, one.firstWal().length);
+        // The record is a shutdown checkpoint: info 0, resource manager 0.
+        assertEquals(0, one.firstWal()[WalFiles.LONG_HEADER + 16]);
+        assertEquals(0, one.firstWal()[WalFiles.LONG_HEADER + 17]);
+        // But for the system identifier the bytes are those that initdb wrote.
+        assertArrayEquals(Arrays.copyOfRange(one.firstWal(), 32, 160), Arrays.copyOfRange(two.firstWal(), 32, 160));
+    }
+
+    @Test
+    void givenImage_whenMaterialized_thenFilesHaveTheTimelinesIdentityAndASecretOfTheirOwn() throws Exception {
+        String key = platform.images().ensure();
+        TimelineBase base = platform.images().newBase(TIMELINE);
+        Path directory = platform.directory("materialize");
+
+        for (String name : new String[] {"a", "b", "c", "d"}) { // more than there are spares
+            assertEquals(base.start(), platform.images().materialize(key, base, base.end(), directory.resolve(name)));
+        }
+
+        PgControl control = PgControl.read(directory.resolve("a"));
+        assertEquals(base.systemIdentifier(), control.systemIdentifier());
+        assertTrue(control.isShutDown());
+        assertEquals(base.start().plus(WalFiles.LONG_HEADER), control.checkpoint());
+        byte[] a = Files.readAllBytes(directory.resolve("a/global/pg_control"));
+        byte[] b = Files.readAllBytes(directory.resolve("b/global/pg_control"));
+        assertFalse(Arrays.equals(a, b), "nonces differ");
+        assertEquals(
+                "rwx------",
+                java.nio.file.attribute.PosixFilePermissions.toString(
+                        Files.getPosixFilePermissions(directory.resolve("d"))));
+        assertEquals(platform.user().uid(), Files.getAttribute(directory.resolve("d/PG_VERSION"), "unix:uid"));
+        try (Stream<Path> wal = Files.walk(directory.resolve("a/pg_wal"))) {
+            assertTrue(wal.noneMatch(Files::isRegularFile), "no WAL in the image");
+        }
+        await("spares are made again").until(() -> platform.images().spares(key) == 2);
+    }
+
+    @Test
+    void givenImageInObjectStorage_whenAnotherNodeNeedsIt_thenItComesFromThereWithoutInitdb() throws Exception {
+        String key = platform.images().ensure();
+        PostgresBinaries broken = new PostgresBinaries(
+                Path.of("/nonexistent"), platform.binaries().version());
+        try (BaseImages other = new BaseImages(
+                broken,
+                platform.user(),
+                platform.objects(),
+                platform.directory("other").resolve("images"))) {
+            assertEquals(key, other.ensure());
+            assertEquals(
+                    platform.images().newBase(TIMELINE).start(),
+                    other.newBase(TIMELINE).start());
+        }
+        assertTrue(platform.objects().exists("images/" + key + ".json"));
+    }
+
+    @Test
+    void givenTwoNodesWithoutImage_whenBothMakeIt_thenTheyAgree() throws Exception {
+        var objects = new io.spg99.compute.testing.DirectoryObjects(platform.directory("objects"));
+        try (BaseImages one = new BaseImages(
+                        platform.binaries(),
+                        platform.user(),
+                        objects,
+                        platform.directory("n1").resolve("images"));
+                BaseImages two = new BaseImages(
+                        platform.binaries(),
+                        platform.user(),
+                        objects,
+                        platform.directory("n2").resolve("images"))) {
+            CompletableFuture<byte[]> first = CompletableFuture.supplyAsync(() -> firstWal(one));
+            CompletableFuture<byte[]> second = CompletableFuture.supplyAsync(() -> firstWal(two));
+            assertArrayEquals(first.get(), second.get());
+        }
+    }
+
+    private static byte[] firstWal(BaseImages images) {
+        try {
+            byte[] wal = images.newBase(TIMELINE).firstWal();
+            return Arrays.copyOfRange(
+                    wal, 32, wal.length); // behind the system identifier; the checkpoint's time differs
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
+    void givenUnknownImage_whenMaterialized_thenErrorNamesIt() throws Exception {
+        TimelineBase base = platform.images().newBase(TIMELINE);
+        Path pgdata = platform.directory("unknown").resolve("pgdata");
+
+        IOException e =
+                assertThrows(IOException.class, () -> platform.images().materialize("pg1", base, base.end(), pgdata));
+
+        assertTrue(e.toString().contains("images/pg1"), e.getMessage());
+    }
+
+    @Test
+    void givenDamagedControlFile_whenRead_thenItIsRefused() throws Exception {
+        String key = platform.images().ensure();
+        TimelineBase base = platform.images().newBase(TIMELINE);
+        Path pgdata = platform.directory("damaged").resolve("pgdata");
+        platform.images().materialize(key, base, base.end(), pgdata);
+        Path file = pgdata.resolve("global/pg_control");
+        byte[] bytes = Files.readAllBytes(file);
+
+        bytes[40] ^= 1;
+        Files.write(file, bytes);
+        assertTrue(assertThrows(IOException.class, () -> PgControl.read(pgdata))
+                .toString()
+                .contains("checksum"));
+        bytes[8] ^= 1;
+        Files.write(file, bytes);
+        assertTrue(assertThrows(IOException.class, () -> PgControl.read(pgdata))
+                .toString()
+                .contains("version"));
+    }
+}

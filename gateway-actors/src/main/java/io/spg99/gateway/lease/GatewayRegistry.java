@@ -34,9 +34,8 @@ public final class GatewayRegistry {
     /** The writer of this generation could not be connected to: asks for a new grant. */
     public record ConnectFailed(String databaseId, LeaseHolder holder, int generation) implements Command {}
 
-    public enum Stop implements Command {
-        INSTANCE
-    }
+    /** @param stopped run when this actor and its children have stopped: no holder is called any more */
+    public record Stop(Runnable stopped) implements Command {}
 
     private record Emptied(String databaseId, long checkouts) implements Command {}
 
@@ -84,7 +83,7 @@ public final class GatewayRegistry {
             case ConnectFailed failed -> onConnectFailed(failed);
             case Emptied emptied -> onEmptied(emptied);
             case Stop stop -> {
-                return Behaviors.stopped();
+                return Behaviors.stopped(stop.stopped()::run);
             }
         }
         return Behaviors.same();

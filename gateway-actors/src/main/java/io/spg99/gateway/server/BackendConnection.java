@@ -2,6 +2,7 @@ package io.spg99.gateway.server;
 
 import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.ByteBuf;
+import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelHandlerContext;
@@ -106,6 +107,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
                         ChannelOption.CONNECT_TIMEOUT_MILLIS,
                         Math.toIntExact(
                                 gateway.settings().times().backendConnect().toMillis()))
+                .option(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
                 .option(ChannelOption.TCP_NODELAY, true)
                 .option(ChannelOption.SO_KEEPALIVE, true)
                 .option(ChannelOption.WRITE_BUFFER_WATER_MARK, GatewayServer.WATER_MARK)

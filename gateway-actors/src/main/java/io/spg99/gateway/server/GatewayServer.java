@@ -5,6 +5,7 @@ import io.netty.bootstrap.ServerBootstrap;
 import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelFactory;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -34,6 +35,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.pekko.Done;
@@ -57,6 +59,8 @@ public final class GatewayServer {
     private final MultiThreadIoEventLoopGroup loops;
     private final GatewayContext context;
     private final Channel listener;
+    private final AtomicBoolean stopping = new AtomicBoolean();
+    private final CompletableFuture<Done> stopped = new CompletableFuture<>();
 
     private GatewayServer(MultiThreadIoEventLoopGroup loops, GatewayContext context, Channel listener) {
         this.loops = loops;
@@ -143,8 +147,7 @@ public final class GatewayServer {
                 .bind(settings.host(), settings.port())
                 .addListener(bound -> {
                     if (bound.isSuccess()) {
-                        GatewayServer server =
-                                new GatewayServer(loops, context, ((io.netty.channel.ChannelFuture) bound).channel());
+                        GatewayServer server = new GatewayServer(loops, context, ((ChannelFuture) bound).channel());
                         LOG.info(
                                 "Gateway {} listens on {}:{}, TLS by {}, {}",
                                 name,
@@ -154,7 +157,7 @@ public final class GatewayServer {
                                 epoll ? "epoll" : "NIO");
                         started.complete(server);
                     } else {
-                        registry.tell(GatewayRegistry.Stop.INSTANCE);
+                        registry.tell(new GatewayRegistry.Stop(() -> {}));
                         started.completeExceptionally(new IOException(
                                 "the Gateway cannot listen on " + settings.host() + ":" + settings.port()
                                         + "; choose another port or stop the program that uses it",
@@ -170,29 +173,36 @@ public final class GatewayServer {
 
     /**
      * Stops accepting, tells every session, and ends when all connections are closed; those that are not after the timeout
-     * are cut.
+     * are cut. A second call waits for the first.
      */
     public CompletionStage<Done> stop(Duration timeout) {
-        CompletableFuture<Done> stopped = new CompletableFuture<>();
+        if (!stopping.compareAndSet(false, true)) {
+            return stopped;
+        }
         listener.close().addListener(closed -> {
             context.connections().forEach(ClientConnection::shutdown);
             long deadline = System.nanoTime() + timeout.toNanos();
-            awaitClosed(deadline, stopped);
+            awaitClosed(deadline);
         });
         return stopped;
     }
 
-    private void awaitClosed(long deadline, CompletableFuture<Done> stopped) {
+    private void awaitClosed(long deadline) {
         boolean late = System.nanoTime() - deadline >= 0;
         if (late) {
             context.connections().forEach(connection -> connection.channel.close());
         }
         if (late || context.connections().isEmpty()) {
-            context.registry().tell(GatewayRegistry.Stop.INSTANCE);
-            Future<?> ended = loops.shutdownGracefully(0, 2, TimeUnit.SECONDS);
-            ended.addListener(done -> stopped.complete(Done.getInstance()));
+            context.registry().tell(new GatewayRegistry.Stop(this::stopLoops));
+            // In case the actor system is gone already.
+            loops.schedule(this::stopLoops, 1, TimeUnit.SECONDS);
         } else {
-            loops.schedule(() -> awaitClosed(deadline, stopped), 20, TimeUnit.MILLISECONDS);
+            loops.schedule(() -> awaitClosed(deadline), 20, TimeUnit.MILLISECONDS);
         }
+    }
+
+    private void stopLoops() {
+        Future<?> ended = loops.shutdownGracefully(0, 2, TimeUnit.SECONDS);
+        ended.addListener(done -> stopped.complete(Done.getInstance()));
     }
 }

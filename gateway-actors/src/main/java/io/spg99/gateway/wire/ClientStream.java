@@ -145,7 +145,9 @@ public final class ClientStream {
                 }
             }
             case TEXT -> {
-                scanner.accept(b);
+                if (b != 0) {
+                    scanner.accept(b);
+                }
                 if (b == 0 || scanner.done()) {
                     part = Part.NONE;
                 }

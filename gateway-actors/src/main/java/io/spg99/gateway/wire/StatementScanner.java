@@ -130,9 +130,9 @@ final class StatementScanner {
     }
 
     private void onWord(byte b) {
-        if (isLetter(b)) {
+        if (isLetter(b) || b == '_' || (b >= '0' && b <= '9')) {
             if (wordLength < MAX_WORD) {
-                word[wordLength++] = (byte) (b | 0x20);
+                word[wordLength++] = isLetter(b) ? (byte) (b | 0x20) : b;
             }
             return;
         }

@@ -33,11 +33,13 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.postgresql.PGConnection;
 import org.postgresql.PGNotification;
 import org.postgresql.copy.CopyManager;
 
 /** The whole Gateway over real TLS, with PgJDBC and a real PostgreSQL. */
+@ExtendWith(SharedPostgres.class)
 class GatewayServerTest {
 
     private static TestPostgres postgres;
@@ -45,8 +47,8 @@ class GatewayServerTest {
     private static ExecutorService clients;
 
     @BeforeAll
-    static void start() throws Exception {
-        postgres = new TestPostgres();
+    static void start(TestPostgres shared) throws Exception {
+        postgres = shared;
         gateway = new GatewayFixture(postgres, "");
         clients = Executors.newCachedThreadPool();
     }
@@ -55,7 +57,6 @@ class GatewayServerTest {
     static void stop() throws Exception {
         clients.shutdownNow();
         gateway.stop();
-        postgres.stop();
     }
 
     @BeforeEach

@@ -445,11 +445,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** Makes what is missing, one step at a time; each ends in {@link #onAnswered}. */
     private void continueCreation(Existing database) {
-        database.base()
+        database.begin()
                 .ifPresentOrElse(
                         base -> askQuorum(base, QuorumCommand.Create::new, timings.prepareTimeout()),
                         () -> ask(
-                                () -> services.timelines().make(database.spec().timelineId())));
+                                () -> services.timelines().make(database.spec().timeline())));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onCreationAnswered(Existing database, Outcome<?> outcome) {
@@ -461,11 +461,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private Effect<DatabaseEvent, DatabaseState> onCreationAnswered(Existing database, Object answer) {
         if (answer instanceof Base base) {
-            return persist(database, "base made", new BaseMade(base.image(), base.timeline(), now()))
-                    .thenRun((DatabaseState state) -> {
-                        life.tries = 0;
-                        continueCreation((Existing) state);
-                    });
+            return persist(database, "base made", BaseMade.of(base, now())).thenRun((DatabaseState state) -> {
+                life.tries = 0;
+                continueCreation((Existing) state);
+            });
         }
         if (answer instanceof QuorumReply.Created) {
             return persist(database, "timeline created", new TimelineCreated(now()))
@@ -1028,12 +1027,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private void continueDeletion(Existing database) {
         switch (life.removal) {
             case SAFEKEEPERS ->
-                database.base()
+                database.begin()
                         .ifPresentOrElse(
                                 base -> askQuorum(base, QuorumCommand.Delete::new, timings.prepareTimeout()),
                                 () -> nextRemoval(database));
             case OBJECTS ->
-                ask(() -> services.timelines().delete(database.spec().timelineId()));
+                ask(() -> services.timelines().delete(database.spec().timeline()));
             case CATALOG -> ask(() -> services.catalog().remove(id));
         }
     }
@@ -1330,7 +1329,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 spec.tenant(),
                 spec.size(),
                 database.lifecycle().word(),
-                spec.timelineId().value(),
+                spec.timelineId(),
                 database.generation(),
                 Optional.of(services.workerId()),
                 database.createdAt(),

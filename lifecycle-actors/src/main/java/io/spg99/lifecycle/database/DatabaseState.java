@@ -56,7 +56,7 @@ sealed interface DatabaseState extends LifecycleMessage {
     record Existing(
             Lifecycle lifecycle,
             DatabaseSpec spec,
-            Optional<Base> base,
+            Optional<BaseMade> base,
             int generation,
             Optional<WriterAddress> writer,
             int failures,
@@ -65,9 +65,14 @@ sealed interface DatabaseState extends LifecycleMessage {
             Optional<Instant> lastUsed)
             implements DatabaseState {
 
-        /** The base of a database that has left CREATING. */
+        /** Where the timeline begins; empty until that was decided. */
+        Optional<Base> begin() {
+            return base.map(made -> made.of(spec.timeline()));
+        }
+
+        /** The same of a database that has left CREATING. */
         Base made() {
-            return base.orElseThrow(() -> new IllegalStateException(
+            return begin().orElseThrow(() -> new IllegalStateException(
                     "a database has its base once it was created: database=" + spec.databaseId()));
         }
 
@@ -79,7 +84,7 @@ sealed interface DatabaseState extends LifecycleMessage {
             return new Existing(lifecycle, changed, base, generation, writer, failures, lastError, createdAt, lastUsed);
         }
 
-        private Existing withBase(Base made) {
+        private Existing withBase(BaseMade made) {
             return new Existing(
                     lifecycle, spec, Optional.of(made), generation, writer, failures, lastError, createdAt, lastUsed);
         }
@@ -156,7 +161,7 @@ sealed interface DatabaseState extends LifecycleMessage {
     private static Existing apply(Existing database, DatabaseEvent event) {
         return switch (event) {
             case DatabaseCreated e -> database;
-            case BaseMade e -> database.withBase(new Base(e.image(), e.base()));
+            case BaseMade e -> database.withBase(e);
             case TimelineCreated e -> database;
             case TunablesChanged e -> database.withSpec(database.spec().with(e.tunables()));
             case GenerationStarting e -> database.starting(e.generation());

@@ -12,7 +12,6 @@ import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.IdleTimeout;
 import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
-import io.spg99.storage.wal.TimelineId;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -93,7 +92,7 @@ final class DatabaseRoutes {
                     tenant.name(),
                     tenant.pgUser(),
                     size,
-                    new TimelineId(services.secrets().id()),
+                    services.secrets().id(),
                     tunables);
             return catalog.databases().add(spec).thenCompose(added -> createNow(spec, start));
         });

@@ -9,6 +9,7 @@ import io.spg99.storage.wal.TimelineId;
  * @param tenantId   internal id of the owner
  * @param tenant     the owner's name
  * @param roleName   the owner's {@code pg_user}
+ * @param timelineId as {@link TimelineId}; a plain string, so that the journal's form depends on no other module
  */
 public record DatabaseSpec(
         String databaseId,
@@ -17,8 +18,12 @@ public record DatabaseSpec(
         String tenant,
         String roleName,
         Profile size,
-        TimelineId timelineId,
+        String timelineId,
         Tunables tunables) {
+
+    public TimelineId timeline() {
+        return new TimelineId(timelineId);
+    }
 
     public DatabaseSpec with(Tunables changed) {
         return new DatabaseSpec(databaseId, name, tenantId, tenant, roleName, size, timelineId, changed);

@@ -59,7 +59,7 @@ public record DatabaseView(
                 spec.tenant(),
                 spec.size(),
                 state,
-                spec.timelineId().value(),
+                spec.timelineId(),
                 TimelineBase.CREATION,
                 Optional.empty(),
                 createdAt,

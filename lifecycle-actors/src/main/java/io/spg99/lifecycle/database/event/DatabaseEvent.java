@@ -1,10 +1,13 @@
 package io.spg99.lifecycle.database.event;
 
 import io.spg99.lifecycle.LifecycleMessage;
+import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
 import java.time.Instant;
 import java.util.Optional;
 
@@ -26,8 +29,29 @@ public sealed interface DatabaseEvent extends LifecycleMessage {
 
     record DatabaseCreated(DatabaseSpec spec, Instant at) implements DatabaseEvent {}
 
-    /** The timeline's beginning is fixed; from here on the Safekeepers may be told of it. */
-    record BaseMade(String image, TimelineBase base, Instant at) implements DatabaseEvent {}
+    /**
+     * The timeline's beginning is fixed; from here on the Safekeepers may be told of it. The fields are those of
+     * {@link TimelineBase}, one by one: the journal's form depends on no other module.
+     */
+    @SuppressWarnings("ArrayRecordComponent") // a few bytes of WAL, never compared and never changed
+    record BaseMade(String image, long systemIdentifier, int segmentSize, long start, byte[] firstWal, Instant at)
+            implements DatabaseEvent {
+
+        public static BaseMade of(Base base, Instant at) {
+            TimelineBase timeline = base.timeline();
+            return new BaseMade(
+                    base.image(),
+                    timeline.systemIdentifier(),
+                    timeline.segmentSize(),
+                    timeline.start().value(),
+                    timeline.firstWal(),
+                    at);
+        }
+
+        public Base of(TimelineId timeline) {
+            return new Base(image, new TimelineBase(timeline, systemIdentifier, segmentSize, Lsn.of(start), firstWal));
+        }
+    }
 
     /** Two Safekeepers hold the timeline. */
     record TimelineCreated(Instant at) implements DatabaseEvent {}

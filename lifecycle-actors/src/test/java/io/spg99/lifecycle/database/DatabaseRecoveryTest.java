@@ -1,0 +1,330 @@
+package io.spg99.lifecycle.database;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.compute.generation.GenerationCommand;
+import io.spg99.gateway.lease.LeaseCommand;
+import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.pool.PoolsCommand;
+import io.spg99.lifecycle.database.event.DatabaseEvent;
+import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
+import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.DeletionStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationEnded;
+import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
+import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.StopCause;
+import io.spg99.lifecycle.model.Base;
+import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumReply;
+import java.time.Duration;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+
+/** What a new life makes of what the old one has written; deletion; leaving a node. */
+class DatabaseRecoveryTest {
+
+    private static final ActorTestKit KIT = ActorTestKit.create(World.CONFIG);
+
+    private static final DatabaseEvent CREATED = new DatabaseCreated(Samples.spec("db"), Samples.AT);
+    private static final DatabaseEvent BASE = BaseMade.of(new Base("image-0", Samples.BASE), Samples.AT);
+    private static final DatabaseEvent TIMELINE = new TimelineCreated(Samples.AT);
+    private static final DatabaseEvent STARTING = new GenerationStarting(2, Samples.AT);
+    private static final DatabaseEvent READY = new GenerationReady(2, Samples.WRITER, Samples.AT);
+    private static final DatabaseEvent STOPPING = new StoppingStarted(2, StopCause.REQUESTED, Samples.AT);
+    private static final DatabaseEvent DELETING = new DeletionStarted(Samples.AT);
+
+    @AfterAll
+    static void stop() {
+        KIT.shutdownTestKit();
+    }
+
+    // ---- creation -----------------------------------------------------------------------------------------------
+
+    @Test
+    void givenCreatedOnly_whenRecovered_thenTheBaseIsMadeAndTheCreationFinishes() {
+        World world = World.after(KIT, CREATED);
+        world.quorum.expectMessageClass(QuorumCommand.Create.class).replyTo().tell(new QuorumReply.Created());
+        world.expectWritten(TimelineCreated.class);
+        assertEquals(1, world.store.made.get());
+    }
+
+    @Test
+    void givenABase_whenRecovered_thenItIsNotMadeAgain() {
+        World world = World.after(KIT, CREATED, BASE);
+        world.quorum.expectMessageClass(QuorumCommand.Create.class).replyTo().tell(new QuorumReply.Created());
+        world.expectWritten(TimelineCreated.class);
+        assertEquals(0, world.store.made.get());
+    }
+
+    @Test
+    void givenStorageAndQuorumThatFail_whenCreating_thenItIsRepeatedAndTheCreatorIsAnsweredAtTheEnd() {
+        World world = new World(KIT);
+        world.store.failures.set(1);
+        world.database.tell(new Database.Create(Samples.spec(world.id), world.replies.getRef()));
+        world.quorum.expectNoMessage(Duration.ofMillis(100));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
+        world.quorum
+                .expectMessageClass(QuorumCommand.Create.class)
+                .replyTo()
+                .tell(new QuorumReply.Unavailable("alone"));
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
+        world.database.tell(new Database.Create(Samples.spec(world.id), world.replies.getRef()));
+        world.quorum.expectMessageClass(QuorumCommand.Create.class).replyTo().tell(new QuorumReply.Created());
+        assertEquals("stopped", world.accepted().state());
+        assertEquals("stopped", world.accepted().state());
+    }
+
+    @Test
+    void givenCreating_whenSomebodyWaits_thenItWakesWhenItIsComplete() {
+        World world = World.after(KIT, CREATED, BASE);
+        QuorumCommand.Create create = world.quorum.expectMessageClass(QuorumCommand.Create.class);
+        world.demand();
+        create.replyTo().tell(new QuorumReply.Created());
+        world.boot(2);
+    }
+
+    // ---- writers ------------------------------------------------------------------------------------------------
+
+    @Test
+    void givenStarting_whenRecovered_thenStoppedAndTheNextNumberIsLarger() {
+        lostThenWoken(World.after(KIT, CREATED, BASE, TIMELINE, STARTING));
+    }
+
+    @Test
+    void givenReady_whenRecovered_thenTheWriterIsTakenToBeLost() {
+        lostThenWoken(World.after(KIT, CREATED, BASE, TIMELINE, STARTING, READY));
+    }
+
+    @Test
+    void givenStopping_whenRecovered_thenStopped() {
+        lostThenWoken(World.after(KIT, CREATED, BASE, TIMELINE, STARTING, READY, STOPPING));
+    }
+
+    private static void lostThenWoken(World world) {
+        world.demand();
+        world.boot(3);
+        GenerationEnded ended = (GenerationEnded) world.written().stream()
+                .filter(GenerationEnded.class::isInstance)
+                .findFirst()
+                .orElseThrow();
+        assertEquals(2, ended.generation());
+    }
+
+    @Test
+    void givenALifeCutShortAtEachStepOfAWake_whenItBeginsAgain_thenNoNumberIsUsedTwice() {
+        World world = new World(KIT);
+        world.create();
+        world.demand();
+        world.expectPrepare(2);
+        world.restart();
+        world.demand();
+        world.prepared(world.expectPrepare(3));
+        world.restart();
+        world.demand();
+        world.prepared(world.expectPrepare(4));
+        world.accepting(4);
+        world.restart();
+        world.wake(5);
+        world.restart();
+        world.wake(6);
+        assertEquals(
+                java.util.List.of(3, 4, 5, 6),
+                world.started.stream().map(spec -> spec.generation()).toList());
+    }
+
+    @Test
+    void givenAJournalThatFails_whenItWorksAgain_thenTheActorGoesOn() {
+        World world = new World(KIT);
+        world.create();
+        world.journal.failNextPersisted("Database|" + world.id);
+        world.demand();
+        world.quorum.expectNoMessage(Duration.ofMillis(100));
+        world.timePassesUntilItActs(Duration.ofSeconds(1));
+        world.wake(2);
+    }
+
+    // ---- deletion -----------------------------------------------------------------------------------------------
+
+    @Test
+    void givenReadyWithConnections_whenDeletedWithoutForce_thenConflict() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.database.tell(new Database.Delete(false, world.replies.getRef()));
+        world.expectActivityQuestion().tell(world.activity(3, 1, 0));
+        assertTrue(world.replies
+                .expectMessageClass(DatabaseReply.Conflict.class)
+                .message()
+                .contains("3 active"));
+        world.expectState("ready");
+    }
+
+    @Test
+    void givenReady_whenDeletedWithForce_thenKilledAndNothingIsLeft() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.database.tell(new Database.Delete(true, world.replies.getRef()));
+        assertEquals("deleting", world.accepted().state());
+        assertEquals(
+                LeaseEvent.Reason.DELETED,
+                world.expectPools(PoolsCommand.WriterGone.class).reason());
+        assertEquals(
+                "57P03", world.expectPools(PoolsCommand.Refuse.class).answer().sqlState());
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
+        world.expectRelease(2);
+        world.quorum.expectMessageClass(QuorumCommand.Delete.class).replyTo().tell(new QuorumReply.Deleted());
+        gone(world);
+    }
+
+    private static void gone(World world) {
+        world.expectWritten(DatabaseEvent.DatabaseDeleted.class);
+        world.expectPassivation();
+        assertEquals(1, world.store.deleted.get());
+        assertEquals(1, world.catalog.removed.get());
+        world.database.tell(new Database.Describe(world.replies.getRef()));
+        world.replies.expectMessageClass(DatabaseReply.NotFound.class);
+    }
+
+    @Test
+    void givenFailingCleanUp_whenDeleting_thenEachStepIsRepeatedUntilItWorks() {
+        World world = World.after(KIT, CREATED, BASE, TIMELINE, DELETING);
+        world.store.failures.set(1);
+        world.catalog.failures.set(2);
+        world.quorum
+                .expectMessageClass(QuorumCommand.Delete.class)
+                .replyTo()
+                .tell(new QuorumReply.Unavailable("alone"));
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
+        world.quorum.expectMessageClass(QuorumCommand.Delete.class).replyTo().tell(new QuorumReply.Deleted());
+        org.awaitility.Awaitility.await("deleted")
+                .pollInterval(Duration.ofMillis(20))
+                .until(() -> {
+                    world.timePasses(Duration.ofSeconds(1));
+                    return world.written().getLast() instanceof DatabaseEvent.DatabaseDeleted;
+                });
+        gone(world);
+    }
+
+    @Test
+    void givenAnyStateBeforeReady_whenDeleted_thenNothingIsLeft() {
+        World creating = World.after(KIT, CREATED);
+        creating.quorum.expectMessageClass(QuorumCommand.Create.class);
+        deleteAndFinish(creating);
+        deleteAndFinish(World.after(KIT, CREATED, BASE, TIMELINE));
+        World booting = World.after(KIT, CREATED, BASE, TIMELINE);
+        booting.demand();
+        booting.expectPrepare(2);
+        deleteAndFinish(booting);
+    }
+
+    private static void deleteAndFinish(World world) {
+        world.database.tell(new Database.Delete(false, world.replies.getRef()));
+        assertEquals("deleting", world.accepted().state());
+        world.quorum.expectMessageClass(QuorumCommand.Delete.class).replyTo().tell(new QuorumReply.Deleted());
+        gone(world);
+    }
+
+    @Test
+    void givenAStartingCompute_whenDeleted_thenItIsKilledFirst() {
+        World world = new World(KIT);
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        world.database.tell(new Database.Delete(false, world.replies.getRef()));
+        assertEquals("deleting", world.accepted().state());
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
+        world.expectRelease(2);
+        world.quorum.expectMessageClass(QuorumCommand.Delete.class).replyTo().tell(new QuorumReply.Deleted());
+        gone(world);
+    }
+
+    @Test
+    void givenNothing_whenDeleted_thenItCanNeverBeCreated() {
+        World world = new World(KIT);
+        world.database.tell(new Database.Delete(true, world.replies.getRef()));
+        world.replies.expectMessageClass(DatabaseReply.NotFound.class);
+        world.database.tell(new Database.Create(Samples.spec(world.id), world.replies.getRef()));
+        world.replies.expectMessageClass(DatabaseReply.Conflict.class);
+    }
+
+    @Test
+    void givenNothing_whenAGatewayAsks_thenItIsRefused() {
+        World world = new World(KIT);
+        world.database.tell(new Database.FromGateway(new LeaseCommand.Acquire("gw1", world.gateway.getRef())));
+        assertEquals(
+                "3D000",
+                world.gateway.expectMessageClass(LeaseEvent.Refused.class).sqlState());
+    }
+
+    // ---- leaving ------------------------------------------------------------------------------------------------
+
+    @Test
+    void givenReady_whenTheActorHasToLeave_thenTheWriterStopsInOrderFirst() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.database.tell(Database.Leave.INSTANCE);
+        assertEquals(
+                LeaseEvent.Reason.WRITER_LOST,
+                world.expectPools(PoolsCommand.WriterGone.class).reason());
+        world.generation.expectMessage(GenerationCommand.Stop.INSTANCE);
+        world.ended(2, "stopped");
+        world.expectStopped();
+        assertTrue(world.written().getLast() instanceof GenerationEnded ended && ended.orderly());
+    }
+
+    @Test
+    void givenAWriterThatDoesNotStop_whenTheActorHasToLeave_thenItGoesInTimeAllTheSame() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.database.tell(Database.Leave.INSTANCE);
+        world.generation.expectMessage(GenerationCommand.Stop.INSTANCE);
+        world.timePasses(Duration.ofSeconds(5));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.timePasses(Duration.ofSeconds(5));
+        world.expectStopped();
+    }
+
+    @Test
+    void givenBooting_whenTheActorHasToLeave_thenTheStartIsCancelled() {
+        World world = new World(KIT);
+        world.create();
+        world.demand();
+        world.expectPrepare(2);
+        world.database.tell(Database.Leave.INSTANCE);
+        world.expectStopped();
+        assertTrue(world.written().getLast() instanceof GenerationEnded);
+    }
+
+    @Test
+    void givenStopped_whenNobodyComesForLong_thenTheActorLeavesMemory() {
+        World world = new World(KIT);
+        world.create();
+        world.expectState("stopped");
+        world.timePasses(Duration.ofMinutes(5));
+        world.expectPassivation();
+        world.database.tell(Database.Leave.INSTANCE);
+        world.expectStopped();
+    }
+
+    @Test
+    void givenStoppedAndSomebodyWaiting_whenThePassivationTimeIsOver_thenTheActorStays() {
+        World world = new World(KIT);
+        world.create();
+        world.acquire();
+        world.timePasses(Duration.ofMinutes(5));
+        world.expectActivityQuestion().tell(world.activity(0, 0, 1));
+        world.shard.expectNoMessage(Duration.ofMillis(50));
+    }
+}

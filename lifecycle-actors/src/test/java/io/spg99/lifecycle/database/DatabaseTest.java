@@ -1,0 +1,464 @@
+package io.spg99.lifecycle.database;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.compute.generation.GenerationCommand;
+import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.pool.PoolsCommand;
+import io.spg99.gateway.pool.PoolsEvent;
+import io.spg99.lifecycle.database.event.DatabaseEvent;
+import io.spg99.lifecycle.model.DatabaseView;
+import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.wal.Lsn;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+/** Wake, stop, loss and their races, with fakes for everything around the actor. */
+class DatabaseTest {
+
+    private static final ActorTestKit KIT = ActorTestKit.create(World.CONFIG);
+
+    private final World world = new World(KIT);
+
+    @AfterEach
+    void endOfWorld() {
+        world.close();
+    }
+
+    @AfterAll
+    static void stop() {
+        KIT.shutdownTestKit();
+    }
+
+    private static List<String> kinds(List<DatabaseEvent> events) {
+        return events.stream().map(event -> event.getClass().getSimpleName()).toList();
+    }
+
+    @Test
+    void givenNothing_whenCreated_thenStoppedAfterTheTimelineExists() {
+        world.create();
+        assertEquals(List.of("DatabaseCreated", "BaseMade", "TimelineCreated"), kinds(world.written()));
+        world.expectState("stopped");
+        assertEquals(3L, world.catalog.sequences.getLast());
+    }
+
+    @Test
+    void givenStopped_whenSomebodyWaits_thenOneGenerationStartsAndIsAnnounced() {
+        world.create();
+        world.wake(2);
+        assertEquals(
+                List.of("DatabaseCreated", "BaseMade", "TimelineCreated", "GenerationStarting", "GenerationReady"),
+                kinds(world.written()));
+        assertEquals(2, world.started.getFirst().generation());
+        assertEquals("image-1", world.started.getFirst().image());
+        assertEquals("tnt_0123456789", world.started.getFirst().roleName());
+        assertEquals(
+                1,
+                world.meters
+                        .get("spg99.cold.start")
+                        .tag("phase", "total")
+                        .timer()
+                        .count());
+        assertEquals(
+                1,
+                world.meters
+                        .get("spg99.cold.start")
+                        .tag("phase", "follow")
+                        .timer()
+                        .count());
+        assertEquals(
+                1,
+                world.meters
+                        .get("spg99.cold.start")
+                        .tag("phase", "postgres")
+                        .timer()
+                        .count());
+    }
+
+    @Test
+    void givenBooting_whenManyMoreAskForAWriter_thenItIsStartedOnce() {
+        world.create();
+        world.demand();
+        QuorumCommand.Prepare prepare = world.expectPrepare(2);
+        world.demand();
+        world.database.tell(new Database.Start(world.replies.getRef()));
+        assertEquals("booting", world.accepted().state());
+        world.prepared(prepare);
+        world.demand();
+        world.following(world.accepting(2));
+        world.configured(2);
+        world.expectPools(PoolsCommand.WriterReady.class);
+        world.demand();
+        assertEquals(1, world.started.size());
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+    }
+
+    @Test
+    void givenConfiguredFirst_whenTheSafekeepersFollow_thenReady() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        QuorumCommand.Follow follow = world.accepting(2);
+        world.configured(2);
+        world.pools.expectNoMessage(Duration.ofMillis(50));
+        world.following(follow);
+        world.expectPools(PoolsCommand.WriterReady.class);
+    }
+
+    @Test
+    void givenSuperseded_whenPrepared_thenALargerNumberIsWrittenFirst() {
+        world.create();
+        world.demand();
+        QuorumCommand.Prepare prepare = world.expectPrepare(2);
+        prepare.replyTo().tell(new QuorumReply.Superseded(2, 7));
+        world.prepared(world.expectPrepare(8));
+        assertEquals(
+                8, world.expectWritten(DatabaseEvent.GenerationStarting.class).generation());
+        assertEquals(8, world.started.getFirst().generation());
+    }
+
+    @Test
+    void givenNoQuorum_whenSomebodyWaits_thenTheSameGenerationIsPreparedUntilItWorks() {
+        world.create();
+        world.demand();
+        for (int tries = 0; tries < 8; tries++) {
+            world.expectPrepare(2).replyTo().tell(new QuorumReply.Unavailable("one of three"));
+            world.quorum.expectNoMessage(Duration.ofMillis(20));
+            world.timePassesUntilItActs(Duration.ofSeconds(10));
+            world.expectActivityQuestion().tell(world.activity(0, 0, 1));
+        }
+        world.expectState("booting");
+        world.boot(2);
+    }
+
+    @Test
+    void givenNoQuorum_whenNobodyWaitsAnyLonger_thenStopped() {
+        world.create();
+        world.demand();
+        world.expectPrepare(2).replyTo().tell(new QuorumReply.Unavailable("one of three"));
+        world.quorum.expectNoMessage(Duration.ofMillis(20));
+        world.timePassesUntilItActs(Duration.ofSeconds(61));
+        world.expectActivityQuestion().tell(world.activity(0, 0, 0));
+        assertEquals(
+                "one of three",
+                world.expectWritten(DatabaseEvent.GenerationEnded.class).reason());
+        world.expectState("stopped");
+    }
+
+    @Test
+    void givenAStartThatTakesTooLong_whenTheDeadlinePasses_thenItIsKilledAndTheNextOneStarts() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        world.accepting(2);
+        world.timePassesUntilItActs(Duration.ofSeconds(60));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
+        world.expectRelease(2);
+        assertTrue(world.expectWritten(DatabaseEvent.GenerationFailed.class)
+                .reason()
+                .startsWith("not ready in time"));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
+        world.boot(3);
+    }
+
+    @Test
+    void givenFiveFailedAttempts_whenTheLastFails_thenErrorAndClientsAreTold() {
+        world.create();
+        world.demand();
+        failFiveTimes(2);
+        LeaseEvent.Refused refused =
+                world.expectPools(PoolsCommand.Refuse.class).answer();
+        assertEquals("58000", refused.sqlState());
+        assertTrue(refused.message().contains("disk is full"), refused.message());
+        world.expectState("error");
+        assertEquals(Optional.of("disk is full"), world.catalog.views.getLast().lastError());
+        assertEquals(6, world.catalog.views.getLast().generation());
+    }
+
+    private void failFiveTimes(int first) {
+        for (int attempt = 0; attempt < 5; attempt++) {
+            int generation = first + attempt;
+            world.prepared(world.expectPrepare(generation));
+            world.ended(generation, "disk is full");
+            world.expectRelease(generation);
+            if (attempt < 4) {
+                assertEquals(
+                        generation,
+                        world.expectWritten(DatabaseEvent.GenerationFailed.class)
+                                .generation());
+                world.quorum.expectNoMessage(Duration.ofMillis(20));
+                world.timePassesUntilItActs(Duration.ofMillis(100L << attempt));
+            }
+        }
+        world.expectWritten(DatabaseEvent.WakeFailed.class);
+    }
+
+    @Test
+    void givenError_whenStartedByApi_thenItTriesAgain() {
+        world.create();
+        world.demand();
+        failFiveTimes(2);
+        world.expectPools(PoolsCommand.Refuse.class);
+        world.database.tell(new Database.Start(world.replies.getRef()));
+        assertEquals("booting", world.accepted().state());
+        world.expectPools(PoolsCommand.Admit.class);
+        world.boot(7);
+    }
+
+    @Test
+    void givenError_whenThePauseIsOver_thenClientsMayTryAgain() {
+        world.create();
+        world.demand();
+        failFiveTimes(2);
+        world.expectPools(PoolsCommand.Refuse.class);
+        world.expectState("error");
+        world.timePassesUntilItActs(Duration.ofSeconds(30));
+        world.expectPools(PoolsCommand.Admit.class);
+        world.wake(7);
+    }
+
+    @Test
+    void givenReady_whenTheWriterDiesUnderItsClients_thenTheNextGenerationStarts() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(1));
+        world.ended(2, "postmaster killed");
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(3, 1, 0));
+        assertEquals(
+                LeaseEvent.Reason.WRITER_LOST,
+                world.expectPools(PoolsCommand.WriterGone.class).reason());
+        world.boot(3);
+    }
+
+    @Test
+    void givenReady_whenTheWriterDiesAndNobodyCares_thenStopped() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(1));
+        world.ended(2, "postmaster killed");
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(0, 0, 0));
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.expectState("stopped");
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+        assertEquals(
+                Optional.of("postmaster killed"), world.catalog.views.getLast().lastError());
+    }
+
+    @Test
+    void givenAWriterThatDiesSoonAfterReady_whenItIsReplaced_thenAfterABackOffOnly() {
+        world.create();
+        world.wake(2);
+        world.ended(2, "crash");
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(1, 1, 0));
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
+        world.boot(3);
+    }
+
+    @Test
+    void givenReady_whenTheGenerationsActorDies_thenItCountsAsLost() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(1));
+        world.killGeneration(2);
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(1, 1, 0));
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.boot(3);
+    }
+
+    @Test
+    void givenReady_whenIdle_thenLeasesAreRevokedAndTheWriterStops() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(5));
+        world.say(new PoolsEvent.Idle(2));
+        assertEquals(
+                LeaseEvent.Reason.STOPPED,
+                world.expectPools(PoolsCommand.WriterGone.class).reason());
+        world.generation.expectMessage(GenerationCommand.Stop.INSTANCE);
+        world.expectState("stopping");
+        world.ended(2, "stopped");
+        world.expectRelease(2);
+        world.expectState("stopped");
+        assertEquals(Optional.empty(), world.catalog.views.getLast().lastError());
+    }
+
+    @Test
+    void givenReady_whenIdleIsOfAnotherGenerationOrCrossesAnAcquire_thenItIsIgnored() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(5));
+        world.say(new PoolsEvent.Idle(1));
+        world.acquire();
+        world.say(new PoolsEvent.Idle(2));
+        world.generation.expectNoMessage(Duration.ofMillis(50));
+        assertTrue(world.written().getLast() instanceof DatabaseEvent.GenerationReady);
+    }
+
+    @Test
+    void givenStopping_whenSomebodyWaits_thenItWakesRightAfter() {
+        world.create();
+        world.wake(2);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        assertEquals("stopping", world.accepted().state());
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.generation.expectMessage(GenerationCommand.Stop.INSTANCE);
+        world.demand();
+        world.ended(2, "stopped");
+        world.expectRelease(2);
+        world.boot(3);
+    }
+
+    @Test
+    void givenAStopThatTakesTooLong_whenDeadlinesPass_thenKilledAndThenTheActorIsStopped() {
+        world.create();
+        world.wake(2);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        world.generation.expectMessage(GenerationCommand.Stop.INSTANCE);
+        world.timePasses(Duration.ofSeconds(30));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.timePasses(Duration.ofSeconds(10));
+        world.expectRelease(2);
+        world.expectState("stopped");
+    }
+
+    @Test
+    void givenTheQuestionForAPromise_whenStopped_thenTheStartIsCancelledAndTheAnswerComesTooLate() {
+        world.create();
+        world.demand();
+        QuorumCommand.Prepare prepare = world.expectPrepare(2);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        assertEquals("stopped", world.accepted().state());
+        assertEquals(
+                "57P03", world.expectPools(PoolsCommand.Refuse.class).answer().sqlState());
+        world.expectPools(PoolsCommand.Admit.class);
+        prepare.replyTo().tell(new QuorumReply.Superseded(2, 9));
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+        world.expectState("stopped");
+        world.wake(3);
+    }
+
+    @Test
+    void givenAStartingCompute_whenStopped_thenItIsKilled() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        QuorumCommand.Follow follow = world.accepting(2);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        assertEquals("stopping", world.accepted().state());
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.following(follow);
+        world.configured(2);
+        world.ended(2, "killed");
+        world.expectRelease(2);
+        world.expectState("stopped");
+    }
+
+    @Test
+    void givenAnOlderGenerationsWords_whenTheyComeLate_thenNothingHappens() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(1));
+        world.ended(2, "gone");
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(1, 1, 0));
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.boot(3);
+        world.configured(2);
+        world.ended(2, "gone again");
+        world.say(new PoolsEvent.Idle(2));
+        world.generation.expectNoMessage(Duration.ofMillis(50));
+        assertEquals(3, world.expectWritten(DatabaseEvent.GenerationReady.class).generation());
+    }
+
+    @Test
+    void givenReady_whenTheQuorumActorDies_thenANewOneFollowsTheSameWriter() {
+        world.create();
+        world.wake(2);
+        world.killQuorum();
+        world.quorum.expectNoMessage(Duration.ofMillis(100));
+        world.timePassesUntilItActs(Duration.ofMillis(500));
+        assertEquals(
+                2, world.quorum.expectMessageClass(QuorumCommand.Follow.class).generation());
+    }
+
+    @Test
+    void givenReady_whenThePoolsDie_thenNewOnesAreToldOfTheWriter() {
+        world.create();
+        world.wake(2);
+        world.killPools();
+        world.pools.expectNoMessage(Duration.ofMillis(100));
+        world.timePassesUntilItActs(Duration.ofMillis(500));
+        assertEquals(2, world.expectPools(PoolsCommand.WriterReady.class).generation());
+    }
+
+    @Test
+    void givenReady_whenDescribed_thenEveryFieldIsThere() {
+        world.create();
+        world.wake(2);
+        DatabaseView view = world.describe(4, Lsn.parse("0/5000028"));
+        assertEquals("ready", view.state());
+        assertEquals(2, view.generation());
+        assertEquals(4, view.activeConnections());
+        assertEquals(1, view.currentScale());
+        assertEquals(1, view.targetScale());
+        assertEquals(Optional.of("0/5000028"), view.walLsn());
+        assertEquals(Optional.of("node-1"), view.workerId());
+        assertEquals("5m", view.idleTimeout());
+        assertEquals("demo", view.tenant());
+        assertEquals("STEADY", view.scaleState());
+        assertEquals(Optional.of(world.clock.instant()), view.lastUsedAt());
+    }
+
+    @Test
+    void givenSilentPools_whenDescribed_thenItIsAnsweredAllTheSame() {
+        world.create();
+        world.acquire();
+        world.database.tell(new Database.Describe(world.replies.getRef()));
+        world.expectActivityQuestion();
+        world.quorum.expectMessageClass(QuorumCommand.GetPositions.class);
+        world.timePasses(Duration.ofSeconds(1));
+        assertEquals(
+                "stopped",
+                world.replies
+                        .expectMessageClass(DatabaseReply.Described.class)
+                        .view()
+                        .state());
+    }
+
+    @Test
+    void givenAReachableCatalogAgain_whenAWriteHadFailed_thenItIsRepeated() {
+        world.catalog.failures.set(100);
+        world.create();
+        world.catalog.failures.set(0);
+        world.timePasses(Duration.ofSeconds(2));
+        world.expectState("stopped");
+    }
+
+    @Test
+    void givenAChange_whenReady_thenThePoolsAreToldAndNothingStops() {
+        world.create();
+        world.wake(2);
+        world.database.tell(new Database.Change(
+                new io.spg99.lifecycle.model.Tunables(
+                        Duration.ZERO, false, io.spg99.lifecycle.model.Profile.L1, io.spg99.lifecycle.model.Profile.L1),
+                world.replies.getRef()));
+        assertEquals("never", world.accepted().idleTimeout());
+        assertEquals(
+                Duration.ZERO,
+                world.expectPools(PoolsCommand.SetIdleTimeout.class).idleTimeout());
+    }
+}

@@ -1,0 +1,134 @@
+package io.spg99.lifecycle.database;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.lifecycle.database.DatabaseState.Absent;
+import io.spg99.lifecycle.database.DatabaseState.Existing;
+import io.spg99.lifecycle.database.DatabaseState.Gone;
+import io.spg99.lifecycle.database.event.DatabaseEvent;
+import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
+import io.spg99.lifecycle.model.Base;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+class LifecycleTest {
+
+    private static final Path DOCUMENT = Path.of("..", "docs", "lifecycle.md");
+
+    static DatabaseState in(Lifecycle lifecycle) {
+        return switch (lifecycle) {
+            case ABSENT -> new Absent();
+            case DELETED -> new Gone();
+            case CREATING, STOPPED, BOOTING, READY, STOPPING, ERROR, DELETING ->
+                new Existing(
+                        lifecycle,
+                        Samples.spec("db1"),
+                        Optional.of(BaseMade.of(new Base("image", Samples.BASE), Samples.AT)),
+                        2,
+                        Optional.of(Samples.WRITER),
+                        1,
+                        Optional.of("before"),
+                        Samples.AT,
+                        Optional.empty());
+        };
+    }
+
+    @TestFactory
+    Stream<DynamicTest> everyStateWithEveryEvent() {
+        return Arrays.stream(Lifecycle.values())
+                .flatMap(from -> Samples.EVENTS.stream()
+                        .map(event -> DynamicTest.dynamicTest(
+                                from + " x " + event.getClass().getSimpleName(), () -> check(from, event))));
+    }
+
+    private static void check(Lifecycle from, DatabaseEvent event) {
+        Optional<Lifecycle> to = from.after(event.getClass());
+        if (to.isPresent()) {
+            assertEquals(to.get(), DatabaseState.transition(in(from), event).lifecycle());
+            return;
+        }
+        IllegalStateException refused =
+                assertThrows(IllegalStateException.class, () -> DatabaseState.transition(in(from), event));
+        String message = String.valueOf(refused.getMessage());
+        assertTrue(
+                message.contains(from.name())
+                        && message.contains(event.getClass().getSimpleName()),
+                message);
+    }
+
+    @Test
+    void samplesHoldEveryEventAndTheTableNamesEachPairOnce() {
+        Set<Class<?>> sampled = Samples.EVENTS.stream().map(Object::getClass).collect(Collectors.toSet());
+        assertEquals(Set.of(DatabaseEvent.class.getPermittedSubclasses()), sampled);
+        Set<String> pairs = new HashSet<>();
+        Lifecycle.TABLE.forEach(row -> assertTrue(pairs.add(row.from() + " " + row.event()), () -> "twice: " + row));
+    }
+
+    @Test
+    void everyStateButTheLastTwoLeadsToDeletion() {
+        for (Lifecycle state : Lifecycle.values()) {
+            boolean deletable = state.after(DatabaseEvent.DeletionStarted.class).isPresent()
+                    || state.after(DatabaseEvent.DatabaseDeleted.class).isPresent();
+            assertEquals(state != Lifecycle.DELETED, deletable, state.name());
+        }
+    }
+
+    @Test
+    void aGoodStartForgetsFailuresAndALossRemembersItsReason() {
+        Existing ready = (Existing) DatabaseState.transition(
+                in(Lifecycle.BOOTING), new DatabaseEvent.GenerationReady(2, Samples.WRITER, Samples.AT));
+        assertEquals(0, ready.failures());
+        assertEquals(Optional.empty(), ready.lastError());
+        Existing lost = (Existing) DatabaseState.transition(
+                ready, new DatabaseEvent.GenerationEnded(2, false, "killed", Optional.of(Samples.AT), Samples.AT));
+        assertEquals(Optional.of("killed"), lost.lastError());
+        assertEquals(Optional.empty(), lost.writer());
+        assertEquals(Optional.of(Samples.AT), lost.lastUsed());
+    }
+
+    /** Write the diagram anew with {@code -Dspg99.write=true}. */
+    @Test
+    void documentShowsTheTable() throws IOException {
+        String document = Files.readString(DOCUMENT);
+        int begin = document.indexOf("```mermaid\n");
+        int end = document.indexOf("```", begin + 3) + 3;
+        String written = document.substring(0, begin) + diagram() + document.substring(end);
+        if (Boolean.getBoolean("spg99.write")) {
+            Files.writeString(DOCUMENT, written);
+            document = written;
+        }
+        assertEquals(written, document, "docs/lifecycle.md does not show Lifecycle.TABLE");
+    }
+
+    private static String diagram() {
+        StringBuilder text = new StringBuilder("```mermaid\nstateDiagram-v2\n");
+        for (Lifecycle from : Lifecycle.values()) {
+            for (Lifecycle to : Lifecycle.values()) {
+                String events = Lifecycle.TABLE.stream()
+                        .filter(row -> row.from() == from && row.to() == to)
+                        .map(row -> row.event().getSimpleName())
+                        .collect(Collectors.joining(", "));
+                if (!events.isEmpty()) {
+                    text.append("    %s --> %s : %s\n"
+                            .formatted(
+                                    from == Lifecycle.ABSENT ? "[*]" : from.word(),
+                                    to == Lifecycle.DELETED ? "[*]" : to.word(),
+                                    events));
+                }
+            }
+        }
+        return text.append("```").toString();
+    }
+}

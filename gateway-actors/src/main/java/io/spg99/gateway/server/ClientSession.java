@@ -91,6 +91,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     private Phase phase = Phase.WAITING;
     private Optional<CancelKeys.Key> key;
     private int earlyBytes;
+    /** A connect has failed; logged once, however often it is tried. */
+    private boolean retrying;
     /** Set while CONNECTING, PROXYING and ABANDONED. */
     private @Nullable BackendConnection backend;
 
@@ -174,11 +176,14 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     }
 
     private void waitAgain(BackendConnection failed, String reason) {
-        LOG.info(
-                "session {}: cannot use the writer of generation {}, {}",
-                connection.id,
-                failed.lease().generation(),
-                reason);
+        if (!retrying) {
+            retrying = true;
+            LOG.info(
+                    "session {}: cannot use the writer of generation {}, {}; retrying",
+                    connection.id,
+                    failed.lease().generation(),
+                    reason);
+        }
         failed.close();
         backend = null;
         phase = Phase.WAITING;

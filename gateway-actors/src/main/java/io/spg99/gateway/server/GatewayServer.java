@@ -193,9 +193,9 @@ public final class GatewayServer {
             context.connections().forEach(connection -> connection.channel.close());
         }
         if (late || context.connections().isEmpty()) {
-            context.registry().tell(new GatewayRegistry.Stop(this::stopLoops));
-            // In case the actor system is gone already.
+            // In case the actor system is gone already and nobody answers the Stop.
             loops.schedule(this::stopLoops, 1, TimeUnit.SECONDS);
+            context.registry().tell(new GatewayRegistry.Stop(this::stopLoops));
         } else {
             loops.schedule(() -> awaitClosed(deadline), 20, TimeUnit.MILLISECONDS);
         }

@@ -63,7 +63,7 @@ class ConnectionPoolsTest {
 
     /** In steps, as time goes. */
     private void pass(Duration duration) {
-        Duration step = Duration.ofSeconds(1);
+        Duration step = Duration.ofSeconds(2);
         for (Duration done = Duration.ZERO; done.compareTo(duration) < 0; done = done.plus(step)) {
             clock.move(step);
             time.timePasses(step);

@@ -480,6 +480,25 @@ class GatewayServerTest {
         await("the query to be gone", () -> activity("SELECT pg_sleep(60)", "").equals("0"));
     }
 
+    @Test
+    void givenConnections_whenScraped_thenTheMetricsHaveTheirNames() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            query(connection, "SELECT 1");
+            assertEquals(1, metric("spg99_lease_active"));
+            assertTrue(metric("spg99_pool_total_conns") >= 1);
+            for (String name : List.of(
+                    "gw_backend_tls_ok_total",
+                    "spg99_lease_acquire_total",
+                    "spg99_pool_backend_connect_total",
+                    "spg99_pool_checkout_wait_seconds_count")) {
+                assertTrue(metric(name) >= 1, name);
+            }
+            for (String name : List.of("gw_backend_tls_handshake_errors_total", "spg99_pool_checkout_timeouts_total")) {
+                assertTrue(gateway.metrics.scrape().contains("\n" + name + " "), name);
+            }
+        }
+    }
+
     // ---- helpers
 
     /** So many bytes of lines of 100. */

@@ -51,12 +51,6 @@ final class TestCertificates {
                 newKey(),
                 List.of(new GeneralName(GeneralName.dNSName, "node.spg99.internal")),
                 false);
-        issue(
-                "other",
-                new X500Name("CN=spg99-compute"),
-                newKey(),
-                List.of(new GeneralName(GeneralName.dNSName, "other.example")),
-                false);
     }
 
     Path certificate(String name) {

@@ -47,7 +47,7 @@ final class TestPostgres {
         Path data = Files.createDirectory(root.resolve("data"));
         owned(data);
         run("initdb", "-D", data.toString(), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync");
-        configure(data, "compute");
+        configure(data);
         process = start(data);
         Awaitility.await("PostgreSQL is up")
                 .atMost(Duration.ofSeconds(30))
@@ -88,8 +88,8 @@ final class TestPostgres {
         }
     }
 
-    private void configure(Path data, String certificate) throws IOException {
-        for (String name : List.of("compute", "other", "ca")) {
+    private void configure(Path data) throws IOException {
+        for (String name : List.of("compute", "ca")) {
             for (Path file : List.of(certificates.certificate(name), certificates.key(name))) {
                 Path copy = Files.copy(file, data.resolve(file.getFileName()));
                 Files.setPosixFilePermissions(copy, PosixFilePermissions.fromString("rw-------"));
@@ -101,8 +101,8 @@ final class TestPostgres {
                 port = %d
                 unix_socket_directories = ''
                 ssl = on
-                ssl_cert_file = '%s.pem'
-                ssl_key_file = '%s.key'
+                ssl_cert_file = 'compute.pem'
+                ssl_key_file = 'compute.key'
                 ssl_ca_file = 'ca.pem'
                 fsync = off
                 shared_buffers = 32MB
@@ -110,7 +110,7 @@ final class TestPostgres {
                 # Never there: with synchronous_commit = on, a commit waits for ever.
                 synchronous_standby_names = 'sk1'
                 synchronous_commit = local
-                """.formatted(port, certificate, certificate));
+                """.formatted(port));
         Files.writeString(data.resolve("pg_hba.conf"), """
                 hostnossl all postgres 127.0.0.1/32 trust
                 hostssl all all all cert map=gateway

@@ -1,0 +1,29 @@
+package io.spg99.gateway.lease;
+
+import java.time.Duration;
+import java.util.List;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.junit.jupiter.api.Test;
+
+/** Leases are spoken of between nodes: every message survives the wire. */
+class LeaseMessagesTest {
+
+    @Test
+    void givenEveryMessage_whenSerializedAndBack_thenItIsTheSame() {
+        ActorTestKit actors = ActorTestKit.create();
+        try {
+            ActorRef<LeaseEvent> replyTo = actors.<LeaseEvent>createTestProbe().ref();
+            List.of(
+                            new LeaseCommand.Acquire("gw", replyTo),
+                            new LeaseCommand.Renew("gw", 2, 5, replyTo),
+                            new LeaseCommand.Release("gw", 2),
+                            new LeaseEvent.Granted(2, "host", 5432, Duration.ofSeconds(15)),
+                            new LeaseEvent.Revoked(2, LeaseEvent.Reason.STOPPED),
+                            new LeaseEvent.Refused("57P03", "being deleted", "hint"))
+                    .forEach(message -> actors.serializationTestKit().verifySerialization(message, true));
+        } finally {
+            actors.shutdownTestKit();
+        }
+    }
+}

@@ -48,6 +48,7 @@ import org.apache.pekko.cluster.sharding.typed.javadsl.ClusterSharding;
 import org.apache.pekko.persistence.testkit.PersistenceTestKitPlugin;
 import org.apache.pekko.persistence.testkit.PersistenceTestKitSnapshotPlugin;
 import org.apache.pekko.persistence.testkit.javadsl.PersistenceTestKit;
+import org.awaitility.Awaitility;
 import org.awaitility.core.ConditionTimeoutException;
 
 /**
@@ -62,6 +63,10 @@ final class World {
             .withFallback(ConfigFactory.load());
 
     private static final AtomicInteger NUMBER = new AtomicInteger();
+
+    static {
+        Awaitility.setDefaultPollInterval(Duration.ofMillis(5));
+    }
 
     final String id = "db" + NUMBER.incrementAndGet();
     final MutableClock clock = new MutableClock();

@@ -1,0 +1,4 @@
+@NullMarked
+package io.spg99.lifecycle.postgres;
+
+import org.jspecify.annotations.NullMarked;

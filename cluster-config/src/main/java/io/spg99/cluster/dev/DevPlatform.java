@@ -61,6 +61,9 @@ public final class DevPlatform {
      * @throws UserError if the user must change something first
      */
     public static DevPlatform start(Options options, Consumer<String> progress) throws IOException {
+        if (IdleTimeout.parse(options.idleTimeout()).isEmpty()) {
+            throw new UserError("--idle-timeout %s: %s".formatted(options.idleTimeout(), IdleTimeout.RULE));
+        }
         requireFree(options.httpPort(), "--http-port");
         requireFree(options.gatewayPort(), "--gateway-port");
         OsUser user = OsUser.forPostgres();

@@ -141,6 +141,7 @@ public final class Node {
         own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());
         own.put("pekko.remote.artery.canonical.hostname", settings.host());
         own.put("pekko.remote.artery.canonical.port", settings.clusterPort());
+        own.put("spg99.lifecycle.default-idle-timeout", settings.idleTimeout());
         String database = "pekko-persistence-jdbc.shared-databases.slick.db.";
         own.put(database + "url", settings.journal().jdbcUrl());
         own.put(database + "user", settings.journal().user());

@@ -72,14 +72,6 @@ final class ApiError extends RuntimeException {
                 Map.of("limit_bytes", limitBytes));
     }
 
-    static ApiError unsupportedMediaType() {
-        return new ApiError(
-                StatusCodes.UNSUPPORTED_MEDIA_TYPE,
-                "UnsupportedMediaType",
-                "send JSON: Content-Type: application/json",
-                Map.of());
-    }
-
     static ApiError unavailable(String message) {
         return new ApiError(StatusCodes.SERVICE_UNAVAILABLE, "Unavailable", message, Map.of());
     }

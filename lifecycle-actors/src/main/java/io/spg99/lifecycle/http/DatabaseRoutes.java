@@ -50,13 +50,13 @@ final class DatabaseRoutes {
     private final Catalog catalog;
     private final Databases databases;
     private final ApiServices services;
-    private final boolean lifecycleActions;
+    private final ApiSettings settings;
 
-    DatabaseRoutes(ApiServices services, boolean lifecycleActions) {
+    DatabaseRoutes(ApiServices services, ApiSettings settings) {
         this.services = services;
         this.catalog = services.catalog();
         this.databases = services.databases();
-        this.lifecycleActions = lifecycleActions;
+        this.settings = settings;
     }
 
     List<Route> routes() {
@@ -75,13 +75,13 @@ final class DatabaseRoutes {
     private CompletionStage<HttpResponse> create(ApiRequest request) {
         JsonBody body = request.body();
         for (String field : List.of("start_immediately", "initial_scale")) {
-            if (body.has(field) && !lifecycleActions) {
+            if (body.has(field) && !settings.lifecycleActions()) {
                 throw ApiError.operationDisabled("field \"" + field + "\"");
             }
         }
         String name = body.name("name");
         Profile size = body.profile("size").orElse(Profile.L1);
-        Tunables tunables = tunables(body, new Tunables(IdleTimeout.DEFAULT, false, size, size));
+        Tunables tunables = tunables(body, new Tunables(settings.idleTimeout(), false, size, size));
         boolean start = body.bool("start_immediately").orElse(false)
                 || body.scale("initial_scale").orElse(false);
         return TenantRoutes.find(catalog, request).thenCompose(tenant -> {
@@ -219,7 +219,7 @@ final class DatabaseRoutes {
 
     private CompletionStage<HttpResponse> act(
             ApiRequest request, String what, Function<String, CompletionStage<DatabaseReply>> action) {
-        if (!lifecycleActions) {
+        if (!settings.lifecycleActions()) {
             throw ApiError.operationDisabled(what);
         }
         return find(request)

@@ -21,7 +21,6 @@ import org.apache.pekko.http.javadsl.Http;
 import org.apache.pekko.http.javadsl.ServerBinding;
 import org.apache.pekko.http.javadsl.model.HttpRequest;
 import org.apache.pekko.http.javadsl.model.HttpResponse;
-import org.apache.pekko.http.javadsl.model.MediaTypes;
 import org.apache.pekko.http.javadsl.model.headers.Authorization;
 import org.apache.pekko.japi.Pair;
 import org.apache.pekko.stream.Materializer;
@@ -53,14 +52,14 @@ public final class HttpApi {
         this.services = services;
         this.settings = settings;
         this.materializer = SystemMaterializer.get(system).materializer();
-        this.routes = routes(services, settings.lifecycleActions());
+        this.routes = routes(services, settings);
     }
 
-    static List<Route> routes(ApiServices services, boolean lifecycleActions) {
+    static List<Route> routes(ApiServices services, ApiSettings settings) {
         return Stream.of(
                         new SystemRoutes(services).routes(),
                         new TenantRoutes(services).routes(),
-                        new DatabaseRoutes(services, lifecycleActions).routes())
+                        new DatabaseRoutes(services, settings).routes())
                 .flatMap(List::stream)
                 .toList();
     }
@@ -166,10 +165,7 @@ public final class HttpApi {
 
     private CompletionStage<JsonBody> body(Route route, HttpRequest request) {
         Optional<List<String>> fields = route.body();
-        if (fields.isPresent() && !request.entity().getContentType().mediaType().equals(MediaTypes.APPLICATION_JSON)) {
-            request.discardEntityBytes(materializer);
-            throw ApiError.unsupportedMediaType();
-        }
+        // Every body is read as JSON, whatever type it is sent as: curl -d says it sends a form.
         return request.entity()
                 .toStrict(BODY_TIMEOUT.toMillis(), MAX_BODY_BYTES, materializer)
                 .exceptionallyCompose(failure -> CompletableFuture.failedStage(notRead(cause(failure))))

@@ -112,7 +112,7 @@ class ShardedDatabasesTest {
                         new Database.Change(Samples.TUNABLES, replies.getRef()),
                         new Database.Delete(true, replies.getRef()),
                         new Database.FromGateway(new LeaseCommand.Acquire("gw1", gateway.getRef())),
-                        new Database.FromGateway(new LeaseCommand.Renew("gw1", 2, 3)),
+                        new Database.FromGateway(new LeaseCommand.Renew("gw1", 2, 3, gateway.getRef())),
                         new Database.FromGateway(new LeaseCommand.Release("gw1", 2)),
                         new DatabaseReply.Accepted(view, 7),
                         new DatabaseReply.Described(view),

@@ -53,7 +53,9 @@ class HttpApiTest {
 
     private static Server serve(ApiServices services, boolean actions) {
         ServerBinding binding = HttpApi.start(
-                        KIT.system(), new ApiSettings("127.0.0.1", 0, actions, Duration.ofSeconds(10)), services)
+                        KIT.system(),
+                        new ApiSettings("127.0.0.1", 0, actions, Duration.ofMinutes(5), Duration.ofSeconds(10)),
+                        services)
                 .toCompletableFuture()
                 .join();
         return new Server(
@@ -301,13 +303,7 @@ class HttpApiTest {
     }
 
     @Test
-    void givenWrongMediaTypeOrSize_whenPosted_thenRefused() {
-        assertError(
-                415,
-                "UnsupportedMediaType",
-                send(request(ENABLED, "/v2/tenants")
-                        .header("Content-Type", "text/plain")
-                        .POST(HttpRequest.BodyPublishers.ofString("{\"name\":\"a\"}"))));
+    void givenAHugeBody_whenPosted_thenRefused() {
         String huge = "{\"name\":\"" + "a".repeat(HttpApi.MAX_BODY_BYTES) + "\"}";
         assertError(413, "TooLarge", post("/v2/tenants", huge));
         assertError(
@@ -386,7 +382,8 @@ class HttpApiTest {
 
     @Test
     void givenABusyPort_whenStarted_thenTheMessageSaysWhatToDo() {
-        ApiSettings settings = new ApiSettings("127.0.0.1", ENABLED.port(), true, Duration.ofSeconds(1));
+        ApiSettings settings =
+                new ApiSettings("127.0.0.1", ENABLED.port(), true, Duration.ofMinutes(5), Duration.ofSeconds(1));
         CompletionException failed = assertThrows(
                 CompletionException.class,
                 () -> HttpApi.start(KIT.system(), settings, SERVICES)

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.lifecycle.model.Json;
 import java.io.IOException;
+import java.time.Duration;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -50,7 +51,8 @@ class OpenApiTest {
         Map<String, String> described = new TreeMap<>();
         ApiServices services = TestServices.with("spg99_key", TreeMap::new);
         services.catalog().close();
-        for (Route route : HttpApi.routes(services, true)) {
+        for (Route route : HttpApi.routes(
+                services, new ApiSettings("127.0.0.1", 0, true, Duration.ofMinutes(5), Duration.ofSeconds(10)))) {
             Set<String> body = new TreeSet<>(route.body().orElse(List.of()));
             served.put(
                     route.method().value() + " " + route.pattern(),

@@ -885,7 +885,6 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private Effect<DatabaseEvent, DatabaseState> onDemandInspected(Existing database, DemandInspected inspected) {
         boolean demand = inspected.activity().filter(Database::inUse).isPresent();
-        boolean unknown = inspected.activity().isEmpty() && life.pools.isPresent();
         if (inspected.generation() != database.generation()) {
             return late(inspected);
         }
@@ -893,7 +892,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case STOPPED -> demand ? onWake(database) : Effect().none();
             case BOOTING ->
                 life.attempt instanceof Attempt.AwaitingQuorum awaiting
-                        ? retryOrGiveUp(database, awaiting, demand || unknown)
+                        ? retryOrGiveUp(database, awaiting, demand || unknown(inspected.activity()))
                         : late(inspected);
             case ABSENT, CREATING, READY, STOPPING, ERROR, DELETING, DELETED -> late(inspected);
         };
@@ -912,6 +911,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.wake = Optional.empty();
         return persist(database, "nobody waits any longer", ended(database, false, awaiting.reason()))
                 .thenRun((DatabaseState state) -> asleep());
+    }
+
+    /** The pools are there but did not say. */
+    private boolean unknown(Optional<PoolsEvent.Activity> activity) {
+        return activity.isEmpty() && life.pools.isPresent();
     }
 
     private static boolean inUse(PoolsEvent.Activity activity) {
@@ -1118,7 +1122,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (database.lifecycle() != Lifecycle.STOPPED && database.lifecycle() != Lifecycle.ERROR) {
             return late(inspected);
         }
-        if (inspected.activity().filter(Database::inUse).isPresent()) {
+        if (unknown(inspected.activity())
+                || inspected.activity().filter(Database::inUse).isPresent()) {
             timers.startSingleTimer(Timer.PASSIVATE, new Elapsed(Timer.PASSIVATE), timings.passivateAfter());
         } else {
             passivate();

@@ -151,7 +151,8 @@ class DatabaseTest {
         world.demand();
         world.expectPrepare(2).replyTo().tell(new QuorumReply.Unavailable("one of three"));
         world.quorum.expectNoMessage(Duration.ofMillis(20));
-        world.timePassesUntilItActs(Duration.ofSeconds(61));
+        world.clock.advance(Duration.ofSeconds(61));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
         world.expectActivityQuestion().tell(world.activity(0, 0, 0));
         assertEquals(
                 "one of three",

@@ -3,9 +3,13 @@ package io.spg99.lifecycle.catalog;
 import io.spg99.lifecycle.database.DatabaseReply;
 import io.spg99.lifecycle.database.Databases;
 import io.spg99.lifecycle.database.Lifecycle;
+import java.time.Duration;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.pekko.actor.Cancellable;
+import org.apache.pekko.actor.typed.ActorSystem;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -26,6 +30,26 @@ public final class Reconciler {
     public Reconciler(Catalog catalog, Databases databases) {
         this.rows = catalog.databases();
         this.databases = databases;
+    }
+
+    /** Runs now and again after each pause, until cancelled: a lost node's databases are noticed while others live on. */
+    public Cancellable keepRunning(ActorSystem<?> system, Duration pause) {
+        AtomicBoolean underWay = new AtomicBoolean();
+        return system.scheduler()
+                .scheduleWithFixedDelay(
+                        Duration.ZERO,
+                        pause,
+                        () -> {
+                            if (underWay.compareAndSet(false, true)) {
+                                run().whenComplete((seen, failure) -> {
+                                    underWay.set(false);
+                                    if (failure != null) {
+                                        LOG.warn("databases not looked after: reason={}", failure.getMessage());
+                                    }
+                                });
+                            }
+                        },
+                        system.executionContext());
     }
 
     /** Completes with the number of databases seen to. A database that does not answer is logged and left as it is. */

@@ -94,6 +94,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** Time for a dead pools or quorum child to be replaced; long enough that one that dies at once makes no busy loop. */
     private static final Duration RESPAWN_AFTER = Duration.ofMillis(500);
 
+    /**
+     * A Gateway's word that was passed on this recently may not have been seen by the pools when they said Idle. They say it
+     * again later.
+     */
+    private static final Duration MAX_CROSSING = Duration.ofSeconds(1);
+
     /** Time after which a projection that failed is repeated. */
     private static final Duration PROJECT_AGAIN = Duration.ofSeconds(2);
 
@@ -238,6 +244,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         long question;
         /** Failed tries in a row of what has no end of tries: creation, deletion, reaching the quorum. */
         int tries;
+        /** Why the last of these tries failed; users see it as {@code last_error}. */
+        Optional<String> delay = Optional.empty();
         /** Writers in a row that were lost soon after ready. */
         int shortLives;
 
@@ -462,7 +470,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onCreationAnswered(Existing database, Object answer) {
         if (answer instanceof Base base) {
             return persist(database, "base made", BaseMade.of(base, now())).thenRun((DatabaseState state) -> {
-                life.tries = 0;
+                progressed();
                 continueCreation((Existing) state);
             });
         }
@@ -470,7 +478,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return persist(database, "timeline created", new TimelineCreated(now()))
                     .thenRun((DatabaseState state) -> created((Existing) state));
         }
-        return none(() -> retry("creation", String.valueOf(answer)));
+        return none(() -> retry("creation", why(new Outcome.Ok<>(answer))));
     }
 
     private void created(Existing database) {
@@ -480,9 +488,15 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         asleep();
     }
 
+    private void progressed() {
+        life.tries = 0;
+        life.delay = Optional.empty();
+    }
+
     /** For work without an end of tries. */
     private void retry(String what, String reason) {
         life.tries++;
+        life.delay = Optional.of(reason);
         Duration wait = timings.backOff(life.tries);
         log(() -> context.getLog().warn("{} delayed: tries={} again_in={} reason={}", what, life.tries, wait, reason));
         timers.startSingleTimer(Timer.RETRY, new Elapsed(Timer.RETRY), wait);
@@ -600,7 +614,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private void spawnGeneration(Existing database, QuorumReply.Prepared prepared) {
-        life.tries = 0;
+        progressed();
         life.wake.ifPresent(wake -> wake.ended("establish"));
         int generation = prepared.generation();
         DatabaseSpec spec = database.spec();
@@ -649,7 +663,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         askQuorum(
                 database.made(),
                 replyTo -> new QuorumCommand.Follow(database.generation(), writer, replyTo),
-                timings.bootDeadline());
+                timings.bootDeadline().multipliedBy(2)); // the boot deadline comes first
     }
 
     private Effect<DatabaseEvent, DatabaseState> onFollowAnswered(
@@ -660,7 +674,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     database,
                     new Attempt.Starting(starting.generation(), starting.accepting(), true, starting.configured()));
         }
-        return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + outcome));
+        return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + why(outcome)));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onConfigured(
@@ -764,8 +778,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 });
             }
             case STOPPED -> {
-                timers.cancel(Timer.RETRY);
-                life.wakeLater = false;
+                if (life.wakeLater) {
+                    timers.cancel(Timer.RETRY);
+                    life.wakeLater = false;
+                    life.pools.ifPresent(pools -> refuseWaiting(database, pools));
+                }
                 yield answer(stop.replyTo(), accepted(database));
             }
             case STOPPING, ERROR -> answer(stop.replyTo(), accepted(database));
@@ -785,11 +802,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private Effect<DatabaseEvent, DatabaseState> onIdle(Existing database, Idle idle) {
-        boolean usedMeanwhile = life.lastUsed
-                .filter(used -> used.plus(
-                                database.spec().tunables().idleTimeout().dividedBy(2))
-                        .isAfter(now()))
-                .isPresent();
+        Duration half = database.spec().tunables().idleTimeout().dividedBy(2);
+        Duration crossing = half.compareTo(MAX_CROSSING) < 0 ? half : MAX_CROSSING;
+        boolean usedMeanwhile =
+                life.lastUsed.filter(used -> used.plus(crossing).isAfter(now())).isPresent();
         if (database.lifecycle() != Lifecycle.READY || idle.generation() != database.generation() || usedMeanwhile) {
             return late(idle);
         }
@@ -876,7 +892,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case STOPPED -> demand ? onWake(database) : Effect().none();
             case BOOTING ->
                 life.attempt instanceof Attempt.AwaitingQuorum awaiting
-                        ? retryOrGiveUp(database, awaiting, demand)
+                        ? retryOrGiveUp(database, awaiting, demand || unknown(inspected.activity()))
                         : late(inspected);
             case ABSENT, CREATING, READY, STOPPING, ERROR, DELETING, DELETED -> late(inspected);
         };
@@ -897,6 +913,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 .thenRun((DatabaseState state) -> asleep());
     }
 
+    /** The pools are there but did not say. */
+    private boolean unknown(Optional<PoolsEvent.Activity> activity) {
+        return activity.isEmpty() && life.pools.isPresent();
+    }
+
     private static boolean inUse(PoolsEvent.Activity activity) {
         return activity.leases() > 0 || activity.waiting() > 0 || activity.connections() > 0;
     }
@@ -908,7 +929,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** There is no writer now and nothing is being done about it: wake, leave, or wait for what comes. */
     private void asleep() {
         life.readySince = Optional.empty();
-        life.tries = 0;
+        progressed();
         if (life.leaving) {
             context.getSelf().tell(Leave.INSTANCE);
         } else if (life.wakeLater) {
@@ -1012,7 +1033,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.attempt = Attempt.None.INSTANCE;
         life.wake = Optional.empty();
         life.wakeLater = false;
-        life.tries = 0;
+        progressed();
         life.question++; // whatever is still being asked is asked no more
         List.of(Timer.RETRY, Timer.BOOT_DEADLINE, Timer.STOP_DEADLINE, Timer.ERROR_PAUSE, Timer.PASSIVATE)
                 .forEach(timers::cancel);
@@ -1038,7 +1059,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private void nextRemoval(Existing database) {
-        life.tries = 0;
+        progressed();
         life.removal = life.removal == Removal.SAFEKEEPERS ? Removal.OBJECTS : Removal.CATALOG;
         continueDeletion(database);
     }
@@ -1101,7 +1122,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (database.lifecycle() != Lifecycle.STOPPED && database.lifecycle() != Lifecycle.ERROR) {
             return late(inspected);
         }
-        if (inspected.activity().filter(Database::inUse).isPresent()) {
+        if (unknown(inspected.activity())
+                || inspected.activity().filter(Database::inUse).isPresent()) {
             timers.startSingleTimer(Timer.PASSIVATE, new Elapsed(Timer.PASSIVATE), timings.passivateAfter());
         } else {
             passivate();
@@ -1190,6 +1212,16 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             timers.startSingleTimer(Timer.RESPAWN_QUORUM, new Elapsed(Timer.RESPAWN_QUORUM), RESPAWN_AFTER);
         }
         return Effect().none();
+    }
+
+    /** A quorum that knows nothing of this generation cannot look after it: the writer is replaced. */
+    private Effect<DatabaseEvent, DatabaseState> onFollowedAgain(Outcome<?> outcome) {
+        if (outcome instanceof Outcome.Ok<?> ok && ok.value() instanceof QuorumReply.Following) {
+            return late(outcome);
+        }
+        log(() -> context.getLog()
+                .warn("writer killed: its quorum was lost and another does not follow it: {}", why(outcome)));
+        return none(this::kill);
     }
 
     /** What the dead quorum was doing is asked of a new one. */
@@ -1347,7 +1379,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 tunables.autoscale(),
                 tunables.minProfile(),
                 tunables.maxProfile(),
-                database.lastError(),
+                life.delay.or(database::lastError),
                 Optional.empty(),
                 life.walEnd.map(Lsn::toString),
                 Optional.empty());
@@ -1398,7 +1430,19 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case CREATING -> onCreationAnswered(database, answered.outcome());
             case BOOTING -> onBootAnswered(database, answered.outcome());
             case DELETING -> onDeletionAnswered(database, answered.outcome());
-            case ABSENT, STOPPED, READY, STOPPING, ERROR, DELETED -> late(answered);
+            case READY -> onFollowedAgain(answered.outcome());
+            case ABSENT, STOPPED, STOPPING, ERROR, DELETED -> late(answered);
+        };
+    }
+
+    /** Of an outcome that is not the hoped-for one. */
+    private static String why(Outcome<?> outcome) {
+        return switch (outcome) {
+            case Outcome.Ok<?> ok ->
+                ok.value() instanceof QuorumReply.Unavailable unavailable
+                        ? unavailable.reason()
+                        : "unexpected answer: " + ok.value();
+            case Outcome.Failed<?> failed -> failed.reason();
         };
     }
 

@@ -74,9 +74,10 @@ public final class HttpApi {
         HttpApi api = new HttpApi(system, settings, services);
         return Http.get(system)
                 .newServerAt(settings.host(), settings.port())
-                .adaptSettings(server -> server.withTimeouts(server.getTimeouts()
-                        .withRequestTimeout(DurationConverters.toScala(
-                                settings.requestTimeout().plusSeconds(5)))))
+                .adaptSettings(server -> server.withServerHeader(Optional.empty())
+                        .withTimeouts(server.getTimeouts()
+                                .withRequestTimeout(DurationConverters.toScala(
+                                        settings.requestTimeout().plusSeconds(5)))))
                 .bind(api::handle)
                 .exceptionallyCompose(failure -> CompletableFuture.failedStage(notBound(settings, failure)));
     }

@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.database;
 
+import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -144,8 +145,11 @@ class DatabaseRecoveryTest {
         world.create();
         world.journal.failNextPersisted("Database|" + world.id);
         world.demand();
-        world.quorum.expectNoMessage(Duration.ofMillis(100));
-        world.timePassesUntilItActs(Duration.ofSeconds(1));
+        int before = world.catalog.views.size();
+        await("a new life begins").until(() -> {
+            world.timePasses(Duration.ofMillis(200));
+            return world.catalog.views.size() > before;
+        });
         world.wake(2);
     }
 
@@ -205,12 +209,10 @@ class DatabaseRecoveryTest {
         world.quorum.expectNoMessage(Duration.ofMillis(50));
         world.timePassesUntilItActs(Duration.ofMillis(100));
         world.quorum.expectMessageClass(QuorumCommand.Delete.class).replyTo().tell(new QuorumReply.Deleted());
-        org.awaitility.Awaitility.await("deleted")
-                .pollInterval(Duration.ofMillis(20))
-                .until(() -> {
-                    world.timePasses(Duration.ofSeconds(1));
-                    return world.written().getLast() instanceof DatabaseEvent.DatabaseDeleted;
-                });
+        await("deleted").pollInterval(Duration.ofMillis(20)).until(() -> {
+            world.timePasses(Duration.ofSeconds(1));
+            return world.written().getLast() instanceof DatabaseEvent.DatabaseDeleted;
+        });
         gone(world);
     }
 

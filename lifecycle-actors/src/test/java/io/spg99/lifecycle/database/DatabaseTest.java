@@ -1,19 +1,25 @@
 package io.spg99.lifecycle.database;
 
+import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.spg99.compute.generation.GenerationCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.DatabaseView;
+import io.spg99.lifecycle.model.Profile;
+import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.junit.jupiter.api.AfterAll;
@@ -59,6 +65,7 @@ class DatabaseTest {
         assertEquals(2, world.started.getFirst().generation());
         assertEquals("image-1", world.started.getFirst().image());
         assertEquals("tnt_0123456789", world.started.getFirst().roleName());
+        await("measured").until(() -> world.meters.getMeters().size() == 6);
         assertEquals(
                 1,
                 world.meters
@@ -144,7 +151,8 @@ class DatabaseTest {
         world.demand();
         world.expectPrepare(2).replyTo().tell(new QuorumReply.Unavailable("one of three"));
         world.quorum.expectNoMessage(Duration.ofMillis(20));
-        world.timePassesUntilItActs(Duration.ofSeconds(61));
+        world.clock.advance(Duration.ofSeconds(61));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
         world.expectActivityQuestion().tell(world.activity(0, 0, 0));
         assertEquals(
                 "one of three",
@@ -396,6 +404,53 @@ class DatabaseTest {
     }
 
     @Test
+    void givenANewQuorumActorThatCannotFollow_whenReady_thenTheWriterIsReplaced() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(1));
+        world.killQuorum();
+        world.quorum.expectNoMessage(Duration.ofMillis(100));
+        world.timePassesUntilItActs(Duration.ofMillis(500));
+        world.quorum
+                .expectMessageClass(QuorumCommand.Follow.class)
+                .replyTo()
+                .tell(new QuorumReply.Unavailable("generation 2 is not prepared"));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(1, 1, 0));
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.boot(3);
+    }
+
+    @Test
+    void givenAWake_whenMeasured_thenPrometheusSeesItsPhases() {
+        PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+        new ColdStarts(meters).record(Map.of("total", Duration.ofMillis(300)));
+        assertTrue(meters.scrape().contains("spg99_cold_start_seconds_count{phase=\"total\"} 1"), meters.scrape());
+    }
+
+    @Test
+    void givenACreationThatIsDelayed_whenDescribed_thenTheReasonIsShown() {
+        world.database.tell(new Database.Create(Samples.spec(world.id), world.replies.getRef()));
+        world.quorum
+                .expectMessageClass(QuorumCommand.Create.class)
+                .replyTo()
+                .tell(new QuorumReply.Unavailable("alone"));
+        await("reason shown").until(() -> {
+            world.database.tell(new Database.Describe(world.replies.getRef()));
+            world.quorum
+                    .expectMessageClass(QuorumCommand.GetPositions.class)
+                    .replyTo()
+                    .tell(new QuorumReply.Positions(1, Lsn.ZERO, Map.of()));
+            DatabaseView view = world.replies
+                    .expectMessageClass(DatabaseReply.Described.class)
+                    .view();
+            return view.lastError().equals(Optional.of("alone"));
+        });
+    }
+
+    @Test
     void givenReady_whenThePoolsDie_thenNewOnesAreToldOfTheWriter() {
         world.create();
         world.wake(2);
@@ -453,9 +508,7 @@ class DatabaseTest {
         world.create();
         world.wake(2);
         world.database.tell(new Database.Change(
-                new io.spg99.lifecycle.model.Tunables(
-                        Duration.ZERO, false, io.spg99.lifecycle.model.Profile.L1, io.spg99.lifecycle.model.Profile.L1),
-                world.replies.getRef()));
+                new Tunables(Duration.ZERO, false, Profile.L1, Profile.L1), world.replies.getRef()));
         assertEquals("never", world.accepted().idleTimeout());
         assertEquals(
                 Duration.ZERO,

@@ -11,12 +11,14 @@ import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumReply;
+import java.lang.reflect.Constructor;
 import java.time.Instant;
-import java.util.List;
 import java.util.concurrent.CompletionStage;
+import java.util.stream.Stream;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.SerializationTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
+import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.cluster.typed.Cluster;
@@ -104,21 +106,33 @@ class ShardedDatabasesTest {
         TestProbe<DatabaseReply> replies = KIT.createTestProbe();
         TestProbe<LeaseEvent> gateway = KIT.createTestProbe();
         DatabaseView view = DatabaseView.of(Samples.spec("db1"), "stopped", Instant.EPOCH);
-        List.<Object>of(
-                        new Database.Create(Samples.spec("db1"), replies.getRef()),
-                        new Database.Describe(replies.getRef()),
-                        new Database.Start(replies.getRef()),
-                        new Database.Stop(replies.getRef()),
-                        new Database.Change(Samples.TUNABLES, replies.getRef()),
-                        new Database.Delete(true, replies.getRef()),
-                        new Database.FromGateway(new LeaseCommand.Acquire("gw1", gateway.getRef())),
-                        new Database.FromGateway(new LeaseCommand.Renew("gw1", 2, 3, gateway.getRef())),
-                        new Database.FromGateway(new LeaseCommand.Release("gw1", 2)),
-                        new DatabaseReply.Accepted(view, 7),
-                        new DatabaseReply.Described(view),
-                        new DatabaseReply.Conflict("no"),
-                        new DatabaseReply.NotFound(),
-                        new DatabaseReply.Unavailable("later"))
-                .forEach(message -> serialization.verifySerialization(message, true));
+        Stream<Object> leases = Stream.of(LeaseCommand.class.getPermittedSubclasses())
+                .map(kind -> new Database.FromGateway(sample(kind, gateway.getRef())));
+        Stream<Object> others = Stream.of(
+                new Database.Create(Samples.spec("db1"), replies.getRef()),
+                new Database.Describe(replies.getRef()),
+                new Database.Start(replies.getRef()),
+                new Database.Stop(replies.getRef()),
+                new Database.Change(Samples.TUNABLES, replies.getRef()),
+                new Database.Delete(true, replies.getRef()),
+                new DatabaseReply.Accepted(view, 7),
+                new DatabaseReply.Described(view),
+                new DatabaseReply.Conflict("no"),
+                new DatabaseReply.NotFound(),
+                new DatabaseReply.Unavailable("later"));
+        Stream.concat(leases, others).forEach(message -> serialization.verifySerialization(message, true));
+    }
+
+    /** Whatever kinds of lease command the Gateway has, now or later. */
+    private static LeaseCommand sample(Class<?> kind, ActorRef<LeaseEvent> replyTo) {
+        Constructor<?> constructor = kind.getDeclaredConstructors()[0];
+        Object[] values = Stream.of(constructor.getParameterTypes())
+                .map(type -> type == String.class ? "gw1" : type == int.class ? 2 : replyTo)
+                .toArray();
+        try {
+            return (LeaseCommand) constructor.newInstance(values);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
+        }
     }
 }

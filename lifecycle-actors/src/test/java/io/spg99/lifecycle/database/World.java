@@ -169,7 +169,7 @@ final class World {
             timePasses(step);
             try {
                 await().pollInterval(Duration.ofMillis(5))
-                        .atMost(Duration.ofMillis(200))
+                        .atMost(Duration.ofMillis(500))
                         .until(() -> heard.get() != before);
             } catch (ConditionTimeoutException e) {
                 // the timer was not set yet: another step

@@ -16,7 +16,7 @@ public record SafekeeperId(@JsonValue String value) implements Comparable<Safeke
 
     public static final int QUORUM = 2;
 
-    @JsonCreator
+    @JsonCreator(mode = JsonCreator.Mode.DELEGATING)
     public SafekeeperId {
         if (!FORM.matcher(value).matches()) {
             throw new IllegalArgumentException("not a Safekeeper id (sk1, sk2, sk3): id=" + value);

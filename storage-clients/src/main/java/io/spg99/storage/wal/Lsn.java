@@ -2,6 +2,7 @@ package io.spg99.storage.wal;
 
 import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonValue;
+import java.util.regex.Pattern;
 
 /** A byte position in the WAL (PostgreSQL's XLogRecPtr, unsigned 64 bit), written {@code %X/%X}. */
 public record Lsn(@JsonValue long value) implements Comparable<Lsn> {
@@ -9,7 +10,9 @@ public record Lsn(@JsonValue long value) implements Comparable<Lsn> {
     /** PostgreSQL's InvalidXLogRecPtr. */
     public static final Lsn ZERO = new Lsn(0);
 
-    @JsonCreator
+    private static final Pattern FORM = Pattern.compile("[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}");
+
+    @JsonCreator(mode = JsonCreator.Mode.DELEGATING)
     public static Lsn of(long value) {
         return new Lsn(value);
     }
@@ -20,17 +23,13 @@ public record Lsn(@JsonValue long value) implements Comparable<Lsn> {
      * @throws IllegalArgumentException if the text has another form
      */
     public static Lsn parse(String text) {
-        int slash = text.indexOf('/');
-        if (slash < 1 || slash > 8 || text.length() - slash - 1 < 1 || text.length() - slash - 1 > 8) {
+        if (!FORM.matcher(text).matches()) {
             throw new IllegalArgumentException("not an LSN: lsn=" + text);
         }
-        try {
-            long high = Long.parseUnsignedLong(text.substring(0, slash), 16);
-            long low = Long.parseUnsignedLong(text.substring(slash + 1), 16);
-            return new Lsn(high << 32 | low);
-        } catch (NumberFormatException e) {
-            throw new IllegalArgumentException("not an LSN: lsn=" + text, e);
-        }
+        int slash = text.indexOf('/');
+        long high = Long.parseUnsignedLong(text.substring(0, slash), 16);
+        long low = Long.parseUnsignedLong(text.substring(slash + 1), 16);
+        return new Lsn(high << 32 | low);
     }
 
     public Lsn plus(long bytes) {

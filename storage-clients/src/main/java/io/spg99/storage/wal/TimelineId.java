@@ -12,7 +12,7 @@ public record TimelineId(@JsonValue String value) {
 
     private static final Pattern FORM = Pattern.compile("[0-9a-f]{32}");
 
-    @JsonCreator
+    @JsonCreator(mode = JsonCreator.Mode.DELEGATING)
     public TimelineId {
         if (!FORM.matcher(value).matches()) {
             throw new IllegalArgumentException("not a timeline id (32 hexadecimal digits): timeline=" + value);

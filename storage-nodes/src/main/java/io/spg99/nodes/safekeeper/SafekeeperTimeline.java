@@ -42,7 +42,7 @@ import org.jspecify.annotations.Nullable;
  * open      Promise           stops receiver and fetch first; what they still append is refused by the log (W2)
  *           Establish         at once if nothing is missing, else by a fetch; repeated ones join it
  *           Attach            a receiver until Detach or a higher promise
- *           Delete            -> stopped
+ *           Delete            -> unknown, and stopped a while later
  * failed    everything        answered Failed, until opened anew after a while (W7)
  * </pre>
  */
@@ -57,7 +57,9 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
         /** Something moved since the last report. */
         PROGRESS,
         REPORT,
-        REOPEN
+        REOPEN,
+        /** Nobody has asked for the deleted timeline for a while. */
+        FORGET
     }
 
     private record Fetched(Establishing job, @Nullable Throwable trouble) implements Message {}
@@ -74,6 +76,8 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
 
     /** A disk that failed is not tried again at once. */
     private static final Duration REOPEN_AFTER = Duration.ofSeconds(2);
+
+    private static final Duration FORGET_AFTER = Duration.ofMinutes(1);
 
     private static final int MOST_ASKERS = 16;
 
@@ -165,6 +169,11 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
             case PROGRESS -> onProgress();
             case REPORT -> report();
             case REOPEN -> open();
+            case FORGET -> {
+                if (log == null && failure == null) {
+                    return Behaviors.stopped();
+                }
+            }
         }
         return this;
     }
@@ -303,12 +312,15 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
         try {
             parts.store().delete(timeline);
             getContext().getLog().info("timeline={} safekeeper={} deleted", timeline, id);
+            failure = null;
+            timers.cancel(Tick.REOPEN);
+            // Not stopped at once: what is on its way here must find somebody who answers.
+            timers.startSingleTimer(Tick.FORGET, FORGET_AFTER);
             delete.replyTo().tell(new SafekeeperReply.Deleted(id, timeline));
-            return Behaviors.stopped();
         } catch (IOException e) {
             delete.replyTo().tell(new SafekeeperReply.Failed(id, timeline, fail(e)));
-            return this;
         }
+        return this;
     }
 
     // Promise and establish

@@ -109,8 +109,8 @@ class WalChainTest {
     private void awaitCaughtUp(SafekeeperId id, Lsn lsn) {
         Awaitility.await(id + " has " + lsn)
                 .atMost(TestSafekeepers.PATIENCE)
-                .until(() ->
-                        !safekeepers.position(id, base.timeline()).flushed().isBefore(lsn));
+                .untilAsserted(() -> assertFalse(
+                        safekeepers.position(id, base.timeline()).flushed().isBefore(lsn)));
     }
 
     private static void execute(TestPostgres.Generation writer, String... statements) throws SQLException {
@@ -323,10 +323,11 @@ class WalChainTest {
         Process receiver = new ProcessBuilder(
                         "pg_receivewal", "--no-loop", "--endpos=" + end, "-D", target.toString(), "-d", connection)
                 .redirectErrorStream(true)
+                .redirectOutput(directory.resolve("pg_receivewal.log").toFile())
                 .start();
         boolean done = receiver.waitFor(15, TimeUnit.SECONDS);
         receiver.destroyForcibly();
-        String output = new String(receiver.getInputStream().readAllBytes(), java.nio.charset.StandardCharsets.UTF_8);
+        String output = Files.readString(directory.resolve("pg_receivewal.log"));
 
         assertTrue(done && receiver.exitValue() == 0, output);
         try (var files = Files.list(target)) {

@@ -57,7 +57,12 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
             Pattern.compile("TIMELINE_HISTORY\\s+([0-9]{1,9})", Pattern.CASE_INSENSITIVE);
     private static final Pattern SHOW = Pattern.compile("SHOW\\s+\"?([A-Z_]{1,63})\"?", Pattern.CASE_INSENSITIVE);
 
-    private static final String SERVER_VERSION = "17.0";
+    /**
+     * Version of the replication protocol spoken here, which has not changed since. Clients refuse servers newer than
+     * themselves and take older ones; the WAL itself is PostgreSQL 17's and says so in every page.
+     */
+    private static final String SERVER_VERSION = "15.0";
+
     private static final Map<String, String> PARAMETERS = Map.of(
             "server_version", SERVER_VERSION,
             "server_encoding", "UTF8",

@@ -1,0 +1,103 @@
+package io.spg99.storage.object;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class LocalObjectStoreTest {
+
+    @TempDir
+    Path directory;
+
+    private LocalObjectStore store;
+
+    @BeforeEach
+    void open() throws IOException {
+        store = new LocalObjectStore(directory.resolve("store"));
+    }
+
+    private byte[] read(String key) throws IOException {
+        try (InputStream in = store.open(key)) {
+            return in.readAllBytes();
+        }
+    }
+
+    @Test
+    void givenAName_whenPutTwice_thenTheFirstStays() throws IOException {
+        assertTrue(store.putIfAbsent("images/a", new byte[] {1}));
+        Path file = Files.write(directory.resolve("file"), new byte[] {2, 3});
+
+        assertFalse(store.putIfAbsent("images/a", file));
+        assertTrue(store.putIfAbsent("images/b", file));
+
+        assertArrayEquals(new byte[] {1}, read("images/a"));
+        assertArrayEquals(new byte[] {2, 3}, read("images/b"));
+    }
+
+    @Test
+    void givenManyWriters_whenPuttingOneName_thenExactlyOneWinsAndNoTemporaryFileIsLeft() throws Exception {
+        try (ExecutorService executor = Executors.newFixedThreadPool(8)) {
+            List<Callable<Boolean>> writers = new ArrayList<>();
+            for (int i = 0; i < 16; i++) {
+                byte[] content = {(byte) i};
+                writers.add(() -> store.putIfAbsent("contested", content));
+            }
+            int won = 0;
+            for (Future<Boolean> result : executor.invokeAll(writers)) {
+                won += result.get() ? 1 : 0;
+            }
+            assertEquals(1, won);
+        }
+        try (Stream<Path> left = Files.list(directory.resolve("store/.tmp"))) {
+            assertEquals(0, left.count());
+        }
+    }
+
+    @Test
+    void givenObjects_whenListed_thenThoseWithThePrefixComeSorted() throws IOException {
+        for (String key : List.of("t/b/2", "t/b/1", "t/a", "tt", "u/x")) {
+            store.putIfAbsent(key, new byte[0]);
+        }
+
+        assertEquals(List.of("t/a", "t/b/1", "t/b/2", "tt"), store.list("t"));
+        assertEquals(List.of("t/b/1", "t/b/2"), store.list("t/b/"));
+        assertEquals(List.of("t/a", "t/b/1", "t/b/2", "tt", "u/x"), store.list(""));
+        assertEquals(List.of(), store.list("nothing/here"));
+    }
+
+    @Test
+    void givenNoObject_whenOpenedOrDeleted_thenOnlyOpeningFails() throws IOException {
+        assertThrows(FileNotFoundException.class, () -> store.open("missing"));
+        store.delete("missing");
+        store.putIfAbsent("there", new byte[0]);
+        store.delete("there");
+        assertFalse(store.exists("there"));
+    }
+
+    @Test
+    void givenAKeyThatWouldEscape_whenUsed_thenRefused() {
+        for (String key :
+                List.of("", "/", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".tmp/x", "a b", "a\0b", "ä")) {
+            assertThrows(IllegalArgumentException.class, () -> store.putIfAbsent(key, new byte[0]), key);
+            assertThrows(IllegalArgumentException.class, () -> store.open(key), key);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+package io.spg99.storage.quorum;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import io.spg99.storage.safekeeper.SafekeeperCommand;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.SafekeeperReply;
+import io.spg99.storage.safekeeper.SafekeeperReply.Promised;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WalSource;
+import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import io.spg99.storage.wal.WalHistory;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+class WalQuorumTest {
+
+    private static final SafekeeperId SK1 = SafekeeperId.ALL.get(0);
+    private static final SafekeeperId SK2 = SafekeeperId.ALL.get(1);
+    private static final SafekeeperId SK3 = SafekeeperId.ALL.get(2);
+    private static final TimelineId TIMELINE = new TimelineId("00112233445566778899aabbccddeeff");
+    private static final Lsn START = new Lsn(0x100000);
+    private static final TimelineBase BASE = new TimelineBase(TIMELINE, 1, 1 << 20, START, new byte[100]);
+    private static final WriterAddress WRITER = new WriterAddress("localhost", 1);
+    private static final WalQuorumSettings QUICK = new WalQuorumSettings(
+            Duration.ofMillis(800),
+            Duration.ofMillis(100),
+            Duration.ofMillis(200),
+            Duration.ofMillis(20),
+            Duration.ofMillis(100));
+
+    private final ActorTestKit kit = ActorTestKit.create();
+    private final Map<SafekeeperId, TestProbe<SafekeeperCommand>> probes = new HashMap<>();
+    private final TestProbe<QuorumReply> asker = kit.createTestProbe(QuorumReply.class);
+    private final ActorRef<QuorumCommand> quorum;
+
+    WalQuorumTest() {
+        Map<SafekeeperId, ActorRef<SafekeeperCommand>> reachable = new HashMap<>();
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            TestProbe<SafekeeperCommand> probe = kit.createTestProbe(SafekeeperCommand.class);
+            probes.put(id, probe);
+            reachable.put(id, probe.getRef());
+        }
+        quorum = kit.spawn(WalQuorum.create(BASE, () -> reachable, QUICK));
+    }
+
+    @AfterEach
+    void stop() {
+        kit.shutdownTestKit();
+    }
+
+    private static Lsn at(long offset) {
+        return START.plus(offset);
+    }
+
+    private static WalHistory history() {
+        return BASE.history();
+    }
+
+    private static WalSource source(SafekeeperId id) {
+        return new WalSource(id, id.value(), 1);
+    }
+
+    private static Promised promised(SafekeeperId id, int generation, WalHistory history, long flushed) {
+        return new Promised(id, TIMELINE, generation, history, at(flushed), source(id));
+    }
+
+    /** The next command of that kind; retries of others are passed over. */
+    private <T extends SafekeeperCommand> T expect(SafekeeperId id, Class<T> kind) {
+        TestProbe<SafekeeperCommand> probe = probes.get(id);
+        if (probe == null) {
+            throw new IllegalStateException("no such Safekeeper: " + id);
+        }
+        SafekeeperCommand next = probe.receiveMessage();
+        while (!kind.isInstance(next)) {
+            next = probe.receiveMessage();
+        }
+        return kind.cast(next);
+    }
+
+    private void promise(SafekeeperId id, int generation, WalHistory history, long flushed) {
+        expect(id, SafekeeperCommand.Promise.class).replyTo().tell(promised(id, generation, history, flushed));
+    }
+
+    private SafekeeperCommand.Establish establish(SafekeeperId id) {
+        SafekeeperCommand.Establish establish = expect(id, SafekeeperCommand.Establish.class);
+        establish
+                .replyTo()
+                .tell(new SafekeeperReply.Established(id, TIMELINE, establish.generation(), establish.end()));
+        return establish;
+    }
+
+    private QuorumReply.Prepared prepared(int generation) {
+        quorum.tell(new QuorumCommand.Prepare(generation, asker.getRef()));
+        promise(SK1, generation, history(), 100);
+        promise(SK2, generation, history(), 100);
+        establish(SK1);
+        establish(SK2);
+        return asker.expectMessageClass(QuorumReply.Prepared.class);
+    }
+
+    private void position(SafekeeperId id, ActorRef<SafekeeperReply> to, int generation, long flushed) {
+        to.tell(new SafekeeperReply.Position(id, TIMELINE, generation, generation, at(flushed), true));
+    }
+
+    // QuorumDecision
+
+    @Test
+    void givenAYoungerGeneration_whenChoosing_thenItWinsOverAFurtherPosition() {
+        WalHistory old = history().append(2, at(100));
+        WalHistory young = history().append(2, at(100)).append(3, at(200));
+
+        QuorumDecision decision =
+                QuorumDecision.choose(List.of(promised(SK1, 4, old, 900), promised(SK2, 4, young, 300)));
+
+        assertEquals(at(300), decision.end());
+        assertEquals(young, decision.history());
+        assertEquals(List.of(source(SK2)), decision.donors());
+    }
+
+    @Test
+    void givenATermWithoutAByte_whenChoosing_thenItCountsForNothing() {
+        WalHistory old = history().append(2, at(100));
+        WalHistory empty = history().append(2, at(100)).append(3, at(300));
+
+        QuorumDecision decision =
+                QuorumDecision.choose(List.of(promised(SK1, 4, old, 400), promised(SK2, 4, empty, 300)));
+
+        assertEquals(at(400), decision.end());
+        assertEquals(old, decision.history());
+        assertEquals(List.of(source(SK1)), decision.donors());
+    }
+
+    @Test
+    void givenOnePromise_whenChoosing_thenNothingIsDecided() {
+        assertThrows(
+                IllegalArgumentException.class, () -> QuorumDecision.choose(List.of(promised(SK1, 4, history(), 100))));
+    }
+
+    // The conversation
+
+    @Test
+    void givenTwoPromises_whenTheThirdIsSilent_thenPreparedAndMayBeServed() {
+        QuorumReply.Prepared prepared = prepared(2);
+
+        assertEquals(at(100), prepared.end());
+        assertEquals(List.of(source(SK1), source(SK2)), prepared.sources());
+        assertEquals(
+                at(100), expect(SK1, SafekeeperCommand.QuorumPosition.class).lsn());
+    }
+
+    @Test
+    void givenOneAnswer_whenTheDeadlinePasses_thenUnavailable() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        promise(SK1, 2, history(), 100);
+
+        asker.expectMessageClass(QuorumReply.Unavailable.class);
+    }
+
+    @Test
+    void givenAHigherPromise_whenPreparing_thenSuperseded() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        SafekeeperCommand.Promise promise = expect(SK1, SafekeeperCommand.Promise.class);
+        promise.replyTo().tell(new SafekeeperReply.Refused(SK1, TIMELINE, 2, 7));
+
+        asker.expectMessage(new QuorumReply.Superseded(2, 7));
+    }
+
+    @Test
+    void givenAnUnknownTimeline_whenPreparing_thenItIsNoVote() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        promise(SK1, 2, history(), 100);
+        expect(SK2, SafekeeperCommand.Promise.class).replyTo().tell(new SafekeeperReply.UnknownTimeline(SK2, TIMELINE));
+
+        asker.expectMessageClass(QuorumReply.Unavailable.class);
+    }
+
+    @Test
+    void givenAThirdThatIsAhead_whenItsPromiseComesLate_thenItsEndIsTaken() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        promise(SK1, 2, history(), 100);
+        promise(SK2, 2, history(), 100);
+        assertEquals(at(100), establish(SK1).end());
+        expect(SK2, SafekeeperCommand.Establish.class);
+        promise(SK3, 2, history(), 180);
+
+        assertEquals(at(180), establish(SK3).end());
+        SafekeeperCommand.Establish again = establish(SK1);
+        while (!again.end().equals(at(180))) {
+            again = establish(SK1);
+        }
+        QuorumReply.Prepared prepared = asker.expectMessageClass(QuorumReply.Prepared.class);
+        assertEquals(at(180), prepared.end());
+    }
+
+    @Test
+    void givenAVoteLostWithItsDisk_whenEstablishing_thenTheDecisionIsVoid() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        promise(SK1, 2, history(), 100);
+        promise(SK2, 2, history(), 100);
+        establish(SK1);
+        expect(SK2, SafekeeperCommand.Establish.class)
+                .replyTo()
+                .tell(new SafekeeperReply.UnknownTimeline(SK2, TIMELINE));
+
+        asker.expectMessageClass(QuorumReply.Unavailable.class);
+    }
+
+    @Test
+    void givenALostDisk_whenBothOthersConfirm_thenItIsRestoredAndEstablished() {
+        prepared(2);
+        expect(SK3, SafekeeperCommand.Promise.class).replyTo().tell(new SafekeeperReply.UnknownTimeline(SK3, TIMELINE));
+        establish(SK1);
+        establish(SK2);
+
+        SafekeeperCommand.Restore restore = expect(SK3, SafekeeperCommand.Restore.class);
+        assertEquals(2, restore.generation());
+        restore.replyTo().tell(new SafekeeperReply.Restored(SK3, TIMELINE));
+
+        SafekeeperCommand.Establish establish = establish(SK3);
+        assertEquals(List.of(source(SK1), source(SK2)), establish.donors());
+    }
+
+    @Test
+    void givenAWriter_whenTwoHaveItsFirstRecords_thenFollowingAndTheQuorumPositionMoves() {
+        prepared(2);
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        ActorRef<SafekeeperReply> replies =
+                expect(SK1, SafekeeperCommand.Attach.class).replyTo();
+
+        position(SK1, replies, 2, 150);
+        asker.expectNoMessage(Duration.ofMillis(50));
+        position(SK2, replies, 2, 140);
+        asker.expectMessage(new QuorumReply.Following(2));
+
+        SafekeeperCommand.QuorumPosition told = expect(SK1, SafekeeperCommand.QuorumPosition.class);
+        while (told.lsn().equals(at(100))) {
+            told = expect(SK1, SafekeeperCommand.QuorumPosition.class);
+        }
+        assertEquals(at(140), told.lsn());
+        quorum.tell(new QuorumCommand.GetPositions(asker.getRef()));
+        assertEquals(
+                at(140), asker.expectMessageClass(QuorumReply.Positions.class).quorum());
+    }
+
+    @Test
+    void givenAFollowedWriter_whenReleased_thenAllAreDetached() {
+        prepared(2);
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        quorum.tell(new QuorumCommand.Release(2));
+
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            assertEquals(2, expect(id, SafekeeperCommand.Detach.class).generation());
+        }
+        asker.expectMessageClass(QuorumReply.Unavailable.class);
+    }
+
+    @Test
+    void givenANewTimeline_whenTwoHaveIt_thenCreatedAndDeletedOnlyWhenAllThreeSaySo() {
+        quorum.tell(new QuorumCommand.Create(asker.getRef()));
+        for (SafekeeperId id : List.of(SK1, SK2)) {
+            expect(id, SafekeeperCommand.Create.class).replyTo().tell(new SafekeeperReply.Created(id, TIMELINE));
+        }
+        asker.expectMessageClass(QuorumReply.Created.class);
+
+        quorum.tell(new QuorumCommand.Delete(asker.getRef()));
+        for (SafekeeperId id : List.of(SK1, SK2)) {
+            expect(id, SafekeeperCommand.Delete.class).replyTo().tell(new SafekeeperReply.Deleted(id, TIMELINE));
+        }
+        asker.expectMessageClass(QuorumReply.Unavailable.class);
+    }
+}

@@ -1,0 +1,304 @@
+package io.spg99.nodes.safekeeper.log;
+
+import static java.util.Objects.requireNonNull;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.storage.wal.Lsn;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+/** Rules W1, W2, W3 and W7 on one Safekeeper, over a disk that can lose, tear and refuse what is written. */
+class TimelineLogTest {
+
+    private final CrashingDisk disk = new CrashingDisk(new Random(1));
+
+    private static TimelineLog reopen(CrashingDisk disk) throws IOException {
+        return requireNonNull(TimelineLog.open(disk));
+    }
+
+    private static void append(TimelineLog log, int generation, FakeWal wal, Lsn from, Lsn to) throws IOException {
+        log.append(generation, from, wal.slice(from, to));
+    }
+
+    /** A log that follows generation 2 and has all of {@code wal}. */
+    private static TimelineLog following(CrashingDisk disk, FakeWal wal) throws IOException {
+        TimelineLog log = TimelineLog.create(disk, wal.base());
+        log.promise(2);
+        log.establish(2, wal.base().history(), wal.base().end());
+        Lsn from = log.follow(2);
+        append(log, 2, wal, from, wal.end());
+        log.flush();
+        return log;
+    }
+
+    private static FakeWal first() {
+        return FakeWal.begin().branch(2);
+    }
+
+    private static byte[] content(TimelineLog log, FakeWal wal, Lsn end) throws IOException {
+        ByteBuffer content = ByteBuffer.allocate((int) end.minus(wal.start()));
+        int read = log.read(log.view().history(), wal.start(), end, content);
+        assertEquals(content.capacity(), read);
+        return content.array();
+    }
+
+    private static byte[] expected(FakeWal wal, Lsn end) {
+        byte[] expected = new byte[(int) end.minus(wal.start())];
+        wal.slice(wal.start(), end).get(expected);
+        return expected;
+    }
+
+    @Test
+    void givenANewTimeline_whenReopened_thenItEndsWithTheBase() throws Exception {
+        FakeWal wal = FakeWal.begin();
+        TimelineLog.create(disk, wal.base());
+        disk.reboot();
+
+        TimelineLog log = reopen(disk);
+
+        assertEquals(new TimelineLog.View(1, wal.history(), wal.end()), log.view());
+    }
+
+    @Test
+    void givenAPromise_whenALowerGenerationAppends_thenItIsRefused() throws Exception {
+        FakeWal wal = first().records(new Random(1), 20);
+        TimelineLog log = following(disk, wal);
+        FakeWal more = wal.records(new Random(2), 1);
+        Lsn before = log.view().flushed();
+
+        TimelineLog.View promised = log.promise(5);
+
+        assertEquals(before, promised.flushed());
+        assertThrows(SupersededException.class, () -> append(log, 2, more, before, more.end()));
+        assertThrows(SupersededException.class, () -> log.follow(2));
+        assertThrows(SupersededException.class, () -> log.promise(4));
+        disk.reboot();
+        assertEquals(promised, reopen(disk).view());
+    }
+
+    @Test
+    void givenAGenerationThatHasBegun_whenPromisedAgain_thenItIsRefused() throws Exception {
+        TimelineLog log = following(disk, first().records(new Random(1), 2));
+
+        assertThrows(SupersededException.class, () -> log.promise(2));
+    }
+
+    @Test
+    void givenHalfARecord_whenFlushed_thenThePositionIsTheRecordBefore() throws Exception {
+        FakeWal wal = first().records(new Random(1), 30);
+        TimelineLog log = TimelineLog.create(disk, wal.base());
+        log.promise(2);
+        log.establish(2, wal.base().history(), wal.base().end());
+        Lsn from = log.follow(2);
+
+        append(log, 2, wal, from, wal.end().plus(-9));
+        Lsn flushed = log.flush();
+
+        assertTrue(wal.recordEnds().contains(flushed) && flushed.isBefore(wal.end()));
+        append(log, 2, wal, wal.end().plus(-9), wal.end());
+        assertEquals(wal.end(), log.flush());
+    }
+
+    @Test
+    void givenAGap_whenAppended_thenItIsRefused() throws Exception {
+        FakeWal wal = first().records(new Random(1), 30);
+        TimelineLog log = TimelineLog.create(disk, wal.base());
+        log.promise(2);
+        log.establish(2, wal.base().history(), wal.base().end());
+        Lsn from = log.follow(2);
+
+        assertThrows(MalformedWalException.class, () -> append(log, 2, wal, from.plus(8), wal.end()));
+    }
+
+    @Test
+    void givenADivergentTail_whenEstablished_thenItIsCutForGood() throws Exception {
+        FakeWal common = first().records(new Random(1), 40);
+        Lsn end = common.end();
+        Lsn record = common.previous();
+        FakeWal tail = common.records(new Random(2), 40);
+        TimelineLog log = following(disk, tail);
+        FakeWal next = tail.branch(3, end, record).records(new Random(3), 30);
+
+        log.promise(3);
+        assertEquals(end, log.establish(3, next.history().upTo(end), end));
+        disk.reboot();
+        TimelineLog again = reopen(disk);
+        assertEquals(end, again.view().flushed());
+        again.establish(3, next.history().upTo(end), end);
+        append(again, 3, next, again.follow(3), next.end());
+        again.flush();
+
+        assertArrayEquals(expected(next, next.end()), content(again, next, next.end()));
+        assertEquals(next.history(), again.view().history());
+    }
+
+    @Test
+    void givenALogThatLags_whenEstablished_thenItTakesWhatIsMissingAcrossGenerations() throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = following(disk, wal);
+        Lsn lagging = wal.end();
+        FakeWal ahead = wal.records(new Random(2), 100).branch(3).records(new Random(3), 200);
+
+        log.promise(4);
+        Lsn from = log.establish(4, ahead.history(), ahead.end());
+        assertEquals(lagging, from);
+        append(log, 4, ahead, from, ahead.end());
+        log.flush();
+        log.established(4, ahead.end());
+        log.close();
+        disk.reboot();
+
+        TimelineLog again = reopen(disk);
+        assertEquals(ahead.end(), again.view().flushed());
+        assertEquals(ahead.history(), again.view().history());
+        assertArrayEquals(expected(ahead, ahead.end()), content(again, ahead, ahead.end()));
+    }
+
+    @Test
+    void givenARestoredLog_whenNotYetEstablished_thenItIsNoVoter() throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = TimelineLog.restore(disk, wal.base(), 3);
+        assertTrue(log.isRestored());
+
+        append(log, 3, wal, log.establish(3, wal.history(), wal.end()), wal.end());
+        log.flush();
+        assertTrue(reopen(disk).isRestored());
+        log.established(3, wal.end());
+
+        assertFalse(reopen(disk).isRestored());
+    }
+
+    @Test
+    void givenAFailedSync_whenAskedAgain_thenNothingIsAcknowledgedUntilReopened() throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = following(disk, wal);
+        Lsn acknowledged = log.view().flushed();
+        FakeWal more = wal.records(new Random(2), 10);
+        append(log, 2, more, acknowledged, more.end());
+        disk.failNextSync();
+
+        assertThrows(LogFailedException.class, log::flush);
+        assertThrows(LogFailedException.class, log::flush);
+        assertThrows(LogFailedException.class, () -> log.promise(9));
+
+        assertEquals(acknowledged, log.view().flushed());
+        TimelineLog again = reopen(disk);
+        disk.reboot();
+        assertEquals(again.view(), reopen(disk).view());
+    }
+
+    @Test
+    void givenAFullDisk_whenAppending_thenNothingIsAcknowledgedAndItGoesOnLater() throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = following(disk, wal);
+        Lsn acknowledged = log.view().flushed();
+        FakeWal more = wal.records(new Random(2), 10);
+        disk.full(true);
+        assertThrows(LogFailedException.class, () -> append(log, 2, more, acknowledged, more.end()));
+        disk.full(false);
+
+        TimelineLog again = reopen(disk);
+        append(again, 2, more, again.follow(2), more.end());
+
+        assertEquals(more.end(), again.flush());
+    }
+
+    @Test
+    void givenADamagedControlFile_whenOpened_thenItSaysSo() throws Exception {
+        following(disk, first().records(new Random(1), 10));
+        disk.damageControl();
+
+        assertThrows(LogFailedException.class, () -> TimelineLog.open(disk));
+    }
+
+    @Test
+    void givenARestAfterTheWriter_whenReopened_thenNothingIsScannedAndSegmentsAreWhole() throws Exception {
+        FakeWal wal = first().records(new Random(1), 300);
+        TimelineLog log = following(disk, wal);
+        log.rest();
+        disk.reboot();
+
+        TimelineLog again = reopen(disk);
+
+        assertEquals(wal.end(), again.view().flushed());
+        // The first segment of generation 2 has its parent's bytes, as PostgreSQL's own file has.
+        ByteBuffer segment = ByteBuffer.allocate((int) wal.base().end().minus(wal.start()));
+        disk.read(new Segment(2, wal.start().segment(FakeWal.SEGMENT_SIZE)), 0, segment);
+        assertArrayEquals(wal.base().firstWal(), segment.array());
+    }
+
+    /** Whatever is lost or torn: what was acknowledged is there, what is reported is the writer's WAL, promises hold. */
+    @Test
+    void givenCrashesBetweenAnyTwoWrites_whenReopened_thenNothingAcknowledgedIsLostAndNothingInvented()
+            throws Exception {
+        for (long seed = 1; seed <= 250; seed++) {
+            crashOften(seed);
+        }
+    }
+
+    private static void crashOften(long seed) throws Exception {
+        Random random = new Random(seed);
+        CrashingDisk disk = new CrashingDisk(random);
+        FakeWal wal = first().records(random, 60);
+        TimelineLog log = TimelineLog.create(disk, wal.base());
+        Lsn acknowledged = log.view().flushed();
+        int promised = 1;
+        int generation = 2;
+        for (int life = 0; life < 6; life++) {
+            disk.crashAfter(1 + random.nextInt(25));
+            try {
+                TimelineLog.View view = log.promise(generation);
+                promised = generation;
+                assertTrue(!view.flushed().isBefore(acknowledged), "seed=" + seed);
+                Lsn end = view.flushed();
+                acknowledged = end;
+                log.establish(generation, view.history(), end);
+                wal = wal.branch(generation, end, lastRecord(wal, end)).records(random, 60);
+                Lsn next = log.follow(generation);
+                while (next.isBefore(wal.end())) {
+                    int length =
+                            (int) Math.min(1 + random.nextInt(3000), wal.end().minus(next));
+                    append(log, generation, wal, next, next.plus(length));
+                    next = next.plus(length);
+                    if (random.nextBoolean()) {
+                        acknowledged = log.flush();
+                    }
+                }
+                if (random.nextBoolean()) {
+                    acknowledged = log.flush();
+                    log.rest();
+                }
+            } catch (CrashingDisk.CrashException | LogFailedException e) {
+                // The machine or the process died.
+            }
+            if (random.nextInt(3) == 0) {
+                disk.restart();
+            } else {
+                disk.reboot();
+            }
+            log = reopen(disk);
+            TimelineLog.View view = log.view();
+            String what = "seed=" + seed + " life=" + life + " acknowledged=" + acknowledged + " view=" + view;
+            assertTrue(view.promised() >= promised, what);
+            assertTrue(!view.flushed().isBefore(acknowledged), what);
+            assertTrue(wal.recordEnds().contains(view.flushed()), what);
+            assertArrayEquals(expected(wal, view.flushed()), content(log, wal, view.flushed()), what);
+            acknowledged = view.flushed();
+            promised = view.promised();
+            generation = promised + 1 + random.nextInt(2);
+        }
+    }
+
+    private static Lsn lastRecord(FakeWal wal, Lsn end) throws MalformedWalException {
+        WalRecordWalker walker = new WalRecordWalker(
+                FakeWal.SYSTEM_IDENTIFIER, FakeWal.SEGMENT_SIZE, wal.history(), wal.start(), Lsn.ZERO);
+        walker.accept(wal.slice(wal.start(), end));
+        return walker.lastRecord();
+    }
+}

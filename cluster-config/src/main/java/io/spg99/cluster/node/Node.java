@@ -87,6 +87,8 @@ public final class Node {
     private static final Duration LEASE_TTL = Duration.ofSeconds(15);
     private static final Duration HEALTH_INTERVAL = Duration.ofSeconds(5);
 
+    private static final Duration RECONCILE_INTERVAL = Duration.ofMinutes(1);
+
     /** Gateways that one database keeps track of; a cluster has a few. */
     private static final int MAX_GATEWAYS = 1000;
 
@@ -299,13 +301,7 @@ public final class Node {
                                 () -> gatewayAddress))
                 .toCompletableFuture()
                 .join();
-        new Reconciler(catalog, databases).run().whenComplete((seen, failure) -> {
-            if (failure != null) {
-                LOG.warn("databases could not be looked after at start: {}", failure.getMessage());
-            } else if (seen > 0) {
-                LOG.info("databases looked after at start: count={}", seen);
-            }
-        });
+        new Reconciler(catalog, databases).keepRunning(system, RECONCILE_INTERVAL);
     }
 
     private void checkCatalog(Catalog catalog) {

@@ -11,6 +11,7 @@ import io.spg99.compute.postgres.PostgresProcess;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
@@ -22,7 +23,9 @@ import java.time.Clock;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -42,6 +45,9 @@ public class ComputeNode {
 
     /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
     private static final int SOCKET_PATH_LIMIT = 107;
+
+    /** What PostgreSQL's startup process says once it runs. */
+    private static final String RECOVERING = "entering standby mode";
 
     /** In PGDATA: names the socket directory where that is not PGDATA itself. */
     private static final String SOCKET_DIRECTORY = "spg99_socket_directory";
@@ -160,15 +166,29 @@ public class ComputeNode {
         new ServerConfiguration(spec, settings, user, guard).write(pgdata, socketDirectory(pgdata), tls);
     }
 
-    /** Step: starts PostgreSQL on a port that is free now. */
+    /** Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers. */
     PostgresProcess launch(GenerationSpec spec, int port) throws IOException {
-        return PostgresProcess.start(new PostgresProcess.Launch(
-                binaries,
-                user,
-                pgdata(spec),
-                Map.of("port", Integer.toString(port)),
-                PostgresLog.sink(
-                        Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())))));
+        Consumer<String> log = PostgresLog.sink(
+                Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())));
+        CompletableFuture<PostgresProcess> started = new CompletableFuture<>();
+        PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
+                binaries, user, pgdata(spec), Map.of("port", Integer.toString(port)), line -> {
+                    if (line.endsWith(RECOVERING)) {
+                        started.thenAccept(ComputeNode::promote);
+                    }
+                    log.accept(line);
+                }));
+        started.complete(server);
+        return server;
+    }
+
+    private static void promote(PostgresProcess server) {
+        try {
+            server.promote();
+        } catch (IOException | UncheckedIOException e) {
+            LOG.error("PostgreSQL cannot be promoted: pid={}", server.pid(), e);
+            server.kill();
+        }
     }
 
     int freePort() throws IOException {
@@ -176,23 +196,13 @@ public class ComputeNode {
     }
 
     /**
-     * Step: checks that PostgreSQL is on the new generation's TLI and that it continues the parent at exactly R.
+     * Step: checks that PostgreSQL is on the new generation's TLI and that it continues the parent at exactly R: that is what
+     * the history file says which it writes when it begins a TLI, and of that number there was none before.
      *
      * @throws IOException if not: the server must not be used
      */
     void verify(GenerationSpec spec) throws IOException {
-        Path pgdata = pgdata(spec);
-        PgWalDirectory.verifyHistory(spec, pgdata.resolve("pg_wal"));
-        PgControl control = PgControl.read(pgdata);
-        if (control.timeline() != spec.generation()) {
-            throw new IOException("PostgreSQL came up on another TLI: expected=" + spec.generation() + " actual="
-                    + control.timeline());
-        }
-        if (control.systemIdentifier() != spec.base().systemIdentifier()) {
-            throw new IOException("PostgreSQL came up with another system identifier: expected="
-                    + Long.toUnsignedString(spec.base().systemIdentifier()) + " actual="
-                    + Long.toUnsignedString(control.systemIdentifier()));
-        }
+        PgWalDirectory.verifyHistory(spec, pgdata(spec).resolve("pg_wal"));
     }
 
     /** Step: managed configuration. */

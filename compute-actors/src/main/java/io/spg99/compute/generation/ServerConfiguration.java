@@ -41,7 +41,7 @@ final class ServerConfiguration {
         put(pgdata, "postgresql.auto.conf", "");
         put(pgdata, "pg_hba.conf", hba());
         put(pgdata, "pg_ident.conf", ident());
-        put(pgdata, "recovery.signal", "");
+        put(pgdata, "standby.signal", "");
         user.writePrivate(pgdata.resolve(CERTIFICATE), Files.readAllBytes(tls.certificate()));
         user.writePrivate(pgdata.resolve(KEY), Files.readAllBytes(tls.key()));
         user.writePrivate(pgdata.resolve(CA), Files.readAllBytes(tls.ca()));
@@ -99,10 +99,10 @@ final class ServerConfiguration {
                 min_wal_size = 32MB
                 max_wal_size = 1GB
 
-                # Recovery: from pg_wal alone, to the end of the parent's WAL. A restore_command must be given, and is run for
-                # every file that is looked for: a shell built-in is the cheapest there is.
+                # Recovery: as a standby that has all its WAL in pg_wal already, along the parent's TLI; the agent promotes it
+                # at once. Unlike recovery.signal this needs no restore_command, which PostgreSQL would run for every
+                # generation there ever was, and no checkpoint before the first connection.
                 hot_standby = off
-                restore_command = 'false'
                 recovery_target_timeline = '%d'
 
                 # Log: lines go to the agent. WARNING is the least that the guard can work with. Terse, and without

@@ -260,21 +260,22 @@ public final class PostgresProcess {
     }
 
     private void signal(String signal) {
-        if (!process.isAlive()) {
-            return;
+        if (process.isAlive()) {
+            Signals.send(signal, pid());
         }
-        try {
-            Programs.run(
-                    List.of("/bin/sh", "-c", "kill -$0 $1", signal, Long.toString(pid())),
-                    environment(),
-                    "",
-                    HELPER_DEADLINE);
-        } catch (IOException e) {
-            if (process.isAlive()) {
-                LOG.warn("PostgreSQL could not be signalled, killing it: pid={} signal={}", pid(), signal, e);
-                process.destroyForcibly();
-            }
-        }
+    }
+
+    /**
+     * Tells a server in standby mode to replay what it has in pg_wal and then to begin a TLI of its own. To be called once
+     * its startup process runs: the postmaster removes an earlier request. Does not block for longer than a file takes.
+     *
+     * @throws IOException if the request could not be written
+     */
+    public void promote() throws IOException {
+        Path request = launch.dataDirectory().resolve("promote");
+        Files.createFile(request);
+        launch.user().own(request);
+        signal("USR1");
     }
 
     /**

@@ -2,14 +2,13 @@ package io.spg99.compute.generation;
 
 import io.spg99.compute.image.StartFiles;
 import io.spg99.compute.postgres.FileTree;
-import io.spg99.compute.postgres.GuardLibrary;
+import io.spg99.compute.postgres.NativeLibrary;
 import io.spg99.compute.postgres.OsUser;
 import io.spg99.compute.postgres.PgControl;
 import io.spg99.compute.postgres.PostgresBinaries;
 import io.spg99.compute.postgres.PostgresLog;
 import io.spg99.compute.postgres.PostgresProcess;
 import io.spg99.storage.tls.TlsIdentity;
-import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;
@@ -56,6 +55,7 @@ public class ComputeNode {
     private final Clock clock;
     private final ComputeSettings settings;
     private final Optional<Path> guard;
+    private final Optional<Path> preload;
 
     /**
      * @param run      directory for the generations, made if missing; the PostgreSQL user must be able to reach it
@@ -90,12 +90,19 @@ public class ComputeNode {
                                 + directory + "; make all its parents accessible (mode 755) or use another place");
             }
         }
-        this.guard = GuardLibrary.install(binaries.home().resolveSibling("guard"));
+        Path libraries = binaries.home().resolveSibling("native");
+        this.preload = NativeLibrary.PRELOAD.install(libraries);
+        this.guard = NativeLibrary.GUARD.install(libraries);
         if (guard.isEmpty()) {
             LOG.warn(
                     "running without the guard, for it was not built: a commit that is cancelled while it waits for the"
                             + " quorum becomes visible without it (W8); install a C compiler and build again");
         }
+    }
+
+    /** Whether commits are guarded as W8 demands. */
+    boolean guarded() {
+        return guard.isPresent();
     }
 
     Executor blocking() {
@@ -136,10 +143,14 @@ public class ComputeNode {
         return run.resolve(fileName(spec.databaseId()));
     }
 
-    /** Step: files of the newest state at or before R. */
-    Lsn materialize(GenerationSpec spec) throws IOException {
+    /** Step: files of the newest state at or before R, and the configuration. */
+    void materialize(GenerationSpec spec) throws IOException {
+        Path pgdata = pgdata(spec);
+        ServerConfiguration configuration = new ServerConfiguration(spec, settings, user, guard);
         Files.createDirectories(directory(spec));
-        return images.materialize(spec.image(), spec.base(), spec.end(), pgdata(spec));
+        images.materialize(spec.image(), spec.base(), spec.end(), pgdata);
+        FileTree.delete(pgdata.resolve("pg_wal"));
+        configuration.write(pgdata, socketDirectory(pgdata), tls);
     }
 
     /** Step: WAL up to R, beside the files that are being made. */
@@ -151,13 +162,9 @@ public class ComputeNode {
         user.ownTree(fetched);
     }
 
-    /** Step: puts files, WAL and configuration together. */
+    /** Step: puts files and WAL together. */
     void assemble(GenerationSpec spec) throws IOException {
-        Path pgdata = pgdata(spec);
-        Path pgWal = pgdata.resolve("pg_wal");
-        FileTree.delete(pgWal);
-        Files.move(fetched(spec), pgWal, StandardCopyOption.ATOMIC_MOVE);
-        new ServerConfiguration(spec, settings, user, guard).write(pgdata, socketDirectory(pgdata), tls);
+        Files.move(fetched(spec), pgdata(spec).resolve("pg_wal"), StandardCopyOption.ATOMIC_MOVE);
     }
 
     /** Step: starts PostgreSQL on a port that is free now. */
@@ -167,6 +174,7 @@ public class ComputeNode {
                 user,
                 pgdata(spec),
                 Map.of("port", Integer.toString(port)),
+                preload,
                 PostgresLog.sink(
                         Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())))));
     }

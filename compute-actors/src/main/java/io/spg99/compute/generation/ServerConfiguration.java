@@ -100,7 +100,8 @@ final class ServerConfiguration {
                 max_wal_size = 1GB
 
                 # Recovery: from pg_wal alone, to the end of the parent's WAL. A restore_command must be given, and is run for
-                # every file that is looked for: a shell built-in is the cheapest there is.
+                # every file that is looked for: a shell built-in is the cheapest there is, and spg99_preload spares us the
+                # shell, too.
                 hot_standby = off
                 restore_command = 'false'
                 recovery_target_timeline = '%d'

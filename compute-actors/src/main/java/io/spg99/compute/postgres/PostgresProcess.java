@@ -69,6 +69,7 @@ public final class PostgresProcess {
      *
      * @param dataDirectory belongs to {@code user}, mode 0700
      * @param settings      override postgresql.conf; they are visible to everybody on this machine: no secrets
+     * @param preload       library to load into the server by LD_PRELOAD, if any
      * @param log           gets each line of the server's log, on a thread of its own
      */
     public record Launch(
@@ -76,6 +77,7 @@ public final class PostgresProcess {
             OsUser user,
             Path dataDirectory,
             Map<String, String> settings,
+            Optional<Path> preload,
             Consumer<String> log) {
 
         public Launch {
@@ -166,6 +168,7 @@ public final class PostgresProcess {
                 .redirectOutput(ProcessBuilder.Redirect.DISCARD);
         builder.environment().clear();
         builder.environment().putAll(environment());
+        launch.preload().ifPresent(library -> builder.environment().put("LD_PRELOAD", library.toString()));
         Process process = builder.start();
         process.getOutputStream().close();
         return process;

@@ -4,6 +4,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 
 /** A program that owns a PostgreSQL server and is killed by a test: {@code <binaries> <run directory> <signal|watchdog>}. */
@@ -33,6 +34,7 @@ final class OwnerMain {
                                 ".",
                                 "dynamic_shared_memory_type",
                                 "mmap"),
+                        Optional.empty(),
                         System.err::println),
                 arguments[2].equals("signal"));
         server.ready().toCompletableFuture().get();

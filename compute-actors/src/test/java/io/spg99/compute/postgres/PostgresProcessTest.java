@@ -18,6 +18,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
@@ -54,6 +55,7 @@ class PostgresProcessTest {
                 platform.user(),
                 pgdata,
                 settings,
+                Optional.empty(),
                 PostgresLog.sink(Map.of("database", "test", "generation", "0"))));
     }
 

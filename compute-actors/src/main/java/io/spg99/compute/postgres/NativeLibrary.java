@@ -11,29 +11,37 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Optional;
 
-/** The native library that keeps rule W8 inside PostgreSQL ({@code spg99_guard.c}). */
-public final class GuardLibrary {
+/** The native libraries that run inside PostgreSQL; each says in its source what for. */
+public enum NativeLibrary {
+    /** Keeps rule W8; loaded by shared_preload_libraries. */
+    GUARD("spg99_guard"),
+    /** Spares recovery its shells; loaded by LD_PRELOAD. */
+    PRELOAD("spg99_preload");
 
-    private GuardLibrary() {}
+    private final String fileName;
+
+    NativeLibrary(String fileName) {
+        this.fileName = fileName;
+    }
 
     /**
      * Writes the library to {@code directory}, under a name that changes with its content.
      *
      * @return its path; empty if it was not built, for want of a C compiler
      */
-    public static Optional<Path> install(Path directory) throws IOException {
+    public Optional<Path> install(Path directory) throws IOException {
         byte[] content;
-        try (InputStream in = GuardLibrary.class.getResourceAsStream(
-                "/native/" + PostgresBinaries.architecture() + "/spg99_guard.so")) {
+        try (InputStream in = NativeLibrary.class.getResourceAsStream(
+                "/native/" + PostgresBinaries.architecture() + "/" + fileName + ".so")) {
             if (in == null) {
                 return Optional.empty();
             }
             content = in.readAllBytes();
         }
-        Path library = directory.toAbsolutePath().resolve("spg99_guard-" + digest(content) + ".so");
+        Path library = directory.toAbsolutePath().resolve(fileName + "-" + digest(content) + ".so");
         if (!Files.exists(library)) {
             Files.createDirectories(library.getParent());
-            Path aside = Files.createTempFile(library.getParent(), ".guard-", ".so");
+            Path aside = Files.createTempFile(library.getParent(), ".native-", ".so");
             Files.write(aside, content);
             Files.setPosixFilePermissions(aside, PosixFilePermissions.fromString("rwxr-xr-x"));
             Files.move(aside, library, StandardCopyOption.ATOMIC_MOVE);

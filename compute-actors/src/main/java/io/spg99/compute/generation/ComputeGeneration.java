@@ -69,6 +69,11 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         DEADLINE
     }
 
+    @FunctionalInterface
+    private interface Work {
+        void run() throws Exception;
+    }
+
     /** This actor's own messages. */
     sealed interface Internal extends GenerationCommand.Private {}
 
@@ -138,10 +143,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         this.launchedAt = node.clock().instant();
         arm(node.settings().prepareDeadline());
         runStep(Step.IMAGE, () -> node.materialize(spec));
-        runStep(Step.WAL, () -> {
-            node.fetchWal(spec);
-            return spec.end();
-        });
+        runStep(Step.WAL, () -> node.fetchWal(spec));
     }
 
     @Override
@@ -191,14 +193,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 if (steps.isEmpty()) {
                     become(State.STARTING, "image and WAL are there");
                     arm(node.settings().startDeadline());
-                    runStep(Step.ASSEMBLE, () -> {
-                        node.assemble(spec);
-                        return spec.end();
-                    });
+                    runStep(Step.ASSEMBLE, () -> node.assemble(spec));
                 }
             }
             case ASSEMBLE -> {
-                phases.put("files", done.took());
                 launchedAt = node.clock().instant();
                 launch();
             }
@@ -239,10 +237,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onReady(Ready ready) {
         if (state == State.STARTING && isCurrent(ready.pid())) {
-            runStep(Step.VERIFY, () -> {
-                node.verify(spec);
-                return spec.end();
-            });
+            runStep(Step.VERIFY, () -> node.verify(spec));
         }
         return this;
     }
@@ -252,10 +247,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         become(State.CONFIGURING, "recovery ended at " + spec.end());
         arm(node.settings().configureDeadline());
         owner.tell(new GenerationEvent.Accepting(spec.generation(), writer()));
-        runStep(Step.CONFIGURE, () -> {
-            node.configure(spec, port);
-            return spec.end();
-        });
+        runStep(Step.CONFIGURE, () -> node.configure(spec, port));
     }
 
     private void serve(Duration took) {
@@ -352,10 +344,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         });
     }
 
-    private void runStep(Step step, Callable<?> work) {
+    private void runStep(Step step, Work work) {
         Instant began = node.clock().instant();
         start(step, () -> {
-            work.call();
+            work.run();
             return new StepDone(step, Duration.between(began, node.clock().instant()));
         });
     }

@@ -9,7 +9,6 @@ import io.spg99.compute.postgres.PostgresBinaries;
 import io.spg99.compute.postgres.PostgresLog;
 import io.spg99.compute.postgres.PostgresProcess;
 import io.spg99.storage.tls.TlsIdentity;
-import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -96,12 +95,17 @@ public class ComputeNode {
                                 + directory + "; make all its parents accessible (mode 755) or use another place");
             }
         }
-        this.guard = GuardLibrary.install(binaries.home().resolveSibling("guard"));
+        this.guard = GuardLibrary.install(binaries.home().resolveSibling("native"));
         if (guard.isEmpty()) {
             LOG.warn(
                     "running without the guard, for it was not built: a commit that is cancelled while it waits for the"
                             + " quorum becomes visible without it (W8); install a C compiler and build again");
         }
+    }
+
+    /** Whether commits are guarded as W8 demands. */
+    boolean guarded() {
+        return guard.isPresent();
     }
 
     Executor blocking() {
@@ -142,10 +146,14 @@ public class ComputeNode {
         return run.resolve(fileName(spec.databaseId()));
     }
 
-    /** Step: files of the newest state at or before R. */
-    Lsn materialize(GenerationSpec spec) throws IOException {
+    /** Step: files of the newest state at or before R, and the configuration. */
+    void materialize(GenerationSpec spec) throws IOException {
+        Path pgdata = pgdata(spec);
+        ServerConfiguration configuration = new ServerConfiguration(spec, settings, user, guard);
         Files.createDirectories(directory(spec));
-        return images.materialize(spec.image(), spec.base(), spec.end(), pgdata(spec));
+        images.materialize(spec.image(), spec.base(), spec.end(), pgdata);
+        FileTree.delete(pgdata.resolve("pg_wal"));
+        configuration.write(pgdata, socketDirectory(pgdata), tls);
     }
 
     /** Step: WAL up to R, beside the files that are being made. */
@@ -157,13 +165,9 @@ public class ComputeNode {
         user.ownTree(fetched);
     }
 
-    /** Step: puts files, WAL and configuration together. */
+    /** Step: puts files and WAL together. */
     void assemble(GenerationSpec spec) throws IOException {
-        Path pgdata = pgdata(spec);
-        Path pgWal = pgdata.resolve("pg_wal");
-        FileTree.delete(pgWal);
-        Files.move(fetched(spec), pgWal, StandardCopyOption.ATOMIC_MOVE);
-        new ServerConfiguration(spec, settings, user, guard).write(pgdata, socketDirectory(pgdata), tls);
+        Files.move(fetched(spec), pgdata(spec).resolve("pg_wal"), StandardCopyOption.ATOMIC_MOVE);
     }
 
     /** Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers. */

@@ -177,6 +177,9 @@ public final class BaseImages implements StartFiles, AutoCloseable {
                 cached.spares().add(spare);
             }
         } catch (IOException e) {
+            if (refiller.isShutdown()) {
+                return; // interrupted by close
+            }
             LOG.warn(
                     "spare image could not be made, starts will be slower: image={}",
                     cached.info().key(),

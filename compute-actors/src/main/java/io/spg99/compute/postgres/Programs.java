@@ -9,13 +9,20 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** Short-lived helper programs. */
 public final class Programs {
 
     private static final List<Path> DIRECTORIES = List.of(
             Path.of("/usr/bin"), Path.of("/bin"), Path.of("/usr/sbin"), Path.of("/sbin"), Path.of("/usr/local/bin"));
+
+    private static final Logger LOG = LoggerFactory.getLogger(Programs.class);
 
     private Programs() {}
 
@@ -33,36 +40,37 @@ public final class Programs {
      */
     public static String run(List<String> command, Map<String, String> environment, String input, Duration deadline)
             throws IOException {
-        Path output = Files.createTempFile("spg99-run-", ".out");
+        ProcessBuilder builder = new ProcessBuilder(command)
+                .redirectErrorStream(true)
+                .directory(Path.of("/").toFile());
+        builder.environment().clear();
+        builder.environment().putAll(environment);
+        Process process = builder.start();
         try {
-            ProcessBuilder builder = new ProcessBuilder(command)
-                    .redirectErrorStream(true)
-                    .redirectOutput(output.toFile())
-                    .directory(Path.of("/").toFile());
-            builder.environment().clear();
-            builder.environment().putAll(environment);
-            Process process = builder.start();
-            try {
-                try (OutputStream stdin = process.getOutputStream()) {
-                    stdin.write(input.getBytes(StandardCharsets.UTF_8));
-                }
-                if (!process.waitFor(deadline.toMillis(), TimeUnit.MILLISECONDS)) {
-                    throw new IOException("program did not end in time: program=" + command + " deadline=" + deadline);
-                }
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-                throw new IOException("interrupted while a program ran: program=" + command, e);
-            } finally {
-                process.destroyForcibly();
+            FutureTask<byte[]> output =
+                    new FutureTask<>(() -> process.getInputStream().readAllBytes());
+            Thread.ofVirtual().start(output);
+            try (OutputStream stdin = process.getOutputStream()) {
+                stdin.write(input.getBytes(StandardCharsets.UTF_8));
+            } catch (IOException e) {
+                LOG.debug("program ended before it had read its input, its output says why: program={}", command, e);
             }
-            String text = Files.readString(output);
-            if (process.exitValue() != 0) {
-                throw new IOException(
-                        "program failed: program=" + command + " status=" + process.exitValue() + " output=" + text);
+            byte[] text = output.get(deadline.toMillis(), TimeUnit.MILLISECONDS);
+            int status = process.waitFor();
+            String words = new String(text, StandardCharsets.UTF_8);
+            if (status != 0) {
+                throw new IOException("program failed: program=" + command + " status=" + status + " output=" + words);
             }
-            return text;
+            return words;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while a program ran: program=" + command, e);
+        } catch (TimeoutException e) {
+            throw new IOException("program did not end in time: program=" + command + " deadline=" + deadline, e);
+        } catch (ExecutionException e) {
+            throw new IOException("output could not be read: program=" + command, e.getCause());
         } finally {
-            Files.deleteIfExists(output);
+            process.destroyForcibly();
         }
     }
 }

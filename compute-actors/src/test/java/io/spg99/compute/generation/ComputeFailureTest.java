@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.spg99.compute.postgres.PostgresProcess;
 import io.spg99.compute.postgres.Programs;
@@ -74,6 +75,7 @@ class ComputeFailureTest {
     @Test
     void givenCommitWaitingForQuorum_whenPostmasterIsKilled_thenNobodySeesItAndGenerationEnds() throws Exception {
         TestDatabase database = new TestDatabase(KIT);
+        assumeTrue(database.node().guarded(), "the guard was not built: no C compiler");
         TestDatabase.Run generation = database.start(2);
         WriterAddress writer = generation.configured().writer();
         try (Connection client = database.connect(writer);
@@ -136,6 +138,7 @@ class ComputeFailureTest {
     @Test
     void givenNoQuorum_whenStopped_thenItEndsAtTheDeadlineAndSaysSo() throws Exception {
         TestDatabase database = new TestDatabase(KIT);
+        assumeTrue(database.node().guarded(), "the guard was not built: no C compiler");
         ComputeSettings d = ComputeSettings.defaults();
         database.settings = new ComputeSettings(
                 d.listenHost(),

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.spg99.compute.testing.TestSafekeeper;
 import io.spg99.storage.safekeeper.WriterAddress;
@@ -18,6 +19,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
@@ -32,7 +34,7 @@ class GuardTest {
     private static final Duration SOON = Duration.ofSeconds(5);
 
     private static TestDatabase database;
-    private static TestDatabase.Run generation;
+    private static TestDatabase.@Nullable Run generation;
     private static WriterAddress writer;
 
     private Connection client;
@@ -41,8 +43,10 @@ class GuardTest {
     @BeforeAll
     static void startWriter() throws Exception {
         database = new TestDatabase(KIT);
-        generation = database.start(2);
-        writer = generation.configured().writer();
+        assumeTrue(database.node().guarded(), "the guard was not built: no C compiler");
+        TestDatabase.Run started = database.start(2);
+        generation = started;
+        writer = started.configured().writer();
         try (Connection connection = database.connect(writer)) {
             run(connection, "CREATE TABLE ledger (n int)");
             run(
@@ -54,8 +58,10 @@ class GuardTest {
 
     @AfterAll
     static void stopWriter() {
-        generation.actor.tell(GenerationCommand.Kill.INSTANCE);
-        generation.ended();
+        if (generation != null) {
+            generation.actor.tell(GenerationCommand.Kill.INSTANCE);
+            generation.ended();
+        }
         KIT.shutdownTestKit();
     }
 

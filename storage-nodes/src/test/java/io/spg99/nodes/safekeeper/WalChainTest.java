@@ -372,6 +372,28 @@ class WalChainTest {
     }
 
     @Test
+    void givenADamagedControlFile_whenASafekeeperStarts_thenItFailsAndTheOthersGoOn() throws Exception {
+        safekeepers.stop(SK1);
+        Path control = safekeepers
+                .directory(SK1)
+                .resolve("timelines")
+                .resolve(base.timeline().value())
+                .resolve("control");
+        byte[] content = Files.readAllBytes(control);
+        content[content.length / 2] ^= 1;
+        Files.write(control, content);
+        safekeepers.start(SK1);
+
+        TestProbe<SafekeeperReply> probe = safekeepers.kit().createTestProbe(SafekeeperReply.class);
+        safekeepers.ref(SK1).tell(new SafekeeperCommand.Promise(base.timeline(), 2, probe.getRef()));
+        SafekeeperReply.Failed failed =
+                probe.expectMessageClass(SafekeeperReply.Failed.class, TestSafekeepers.PATIENCE);
+
+        assertTrue(failed.reason().contains("control file damaged"), failed.reason());
+        assertEquals(2, prepare(quorum, 2).sources().size());
+    }
+
+    @Test
     void givenARunningSafekeeper_whenASecondUsesItsDirectory_thenItIsRefused() {
         IOException refused = assertThrows(
                 IOException.class,

@@ -57,10 +57,7 @@ public final class ReplicationConnection implements Closeable {
         PGProperty.ASSUME_MIN_SERVER_VERSION.set(properties, "17");
         PGProperty.PREFER_QUERY_MODE.set(properties, "simple");
         PGProperty.GSS_ENC_MODE.set(properties, "disable");
-        PGProperty.SSL_MODE.set(properties, "verify-ca");
-        PGProperty.SSL_CERT.set(properties, target.identity().certificate().toString());
-        PGProperty.SSL_KEY.set(properties, target.identity().keyDer().toString());
-        PGProperty.SSL_ROOT_CERT.set(properties, target.identity().ca().toString());
+        IdentitySocketFactory.set(properties, target.identity());
         PGProperty.CONNECT_TIMEOUT.set(properties, seconds(target.connectTimeout()));
         PGProperty.SOCKET_TIMEOUT.set(properties, seconds(target.silence()));
         PGProperty.SOCKET_FACTORY.set(properties, TappedSocketFactory.class.getName());

@@ -212,7 +212,11 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
 
     private String fail(Throwable trouble) {
         String reason = String.valueOf(trouble.getMessage());
-        getContext().getLog().error("timeline={} safekeeper={} failed, is opened anew later: {}", timeline, id, reason);
+        if (!reason.equals(failure)) {
+            getContext()
+                    .getLog()
+                    .error("timeline={} safekeeper={} failed, is opened anew later: {}", timeline, id, reason);
+        }
         stopReceiver();
         stopFetch(new SafekeeperReply.Failed(id, timeline, reason));
         closeLog();

@@ -25,23 +25,24 @@ import org.bouncycastle.cert.jcajce.JcaX509CertificateConverter;
 import org.bouncycastle.cert.jcajce.JcaX509v3CertificateBuilder;
 import org.bouncycastle.operator.OperatorCreationException;
 import org.bouncycastle.operator.jcajce.JcaContentSignerBuilder;
+import org.jspecify.annotations.Nullable;
 
 /** A certificate authority for tests. */
-final class TestPki {
+public final class TestPki {
 
     private final Path directory;
     private final KeyPair caKeys;
     private final X509Certificate ca;
     private long serial = 1;
 
-    TestPki(Path directory) throws Exception {
+    public TestPki(Path directory) throws Exception {
         this.directory = directory;
         this.caKeys = keys();
         this.ca = certificate("spg99-test-ca", caKeys, null);
         Files.writeString(directory.resolve("ca.crt"), pem("CERTIFICATE", ca.getEncoded()));
     }
 
-    TlsIdentity issue(String commonName) throws Exception {
+    public TlsIdentity issue(String commonName) throws Exception {
         KeyPair keys = keys();
         Path certificate = directory.resolve(commonName + ".crt");
         Path key = directory.resolve(commonName + ".key");
@@ -63,8 +64,7 @@ final class TestPki {
         return generator.generateKeyPair();
     }
 
-    private X509Certificate certificate(
-            String commonName, KeyPair keys, @org.jspecify.annotations.Nullable X509Certificate issuer)
+    private X509Certificate certificate(String commonName, KeyPair keys, @Nullable X509Certificate issuer)
             throws GeneralSecurityException, OperatorCreationException, IOException {
         X500Principal subject = new X500Principal("CN=" + commonName);
         X500Principal signer = issuer == null ? subject : issuer.getSubjectX500Principal();

@@ -293,23 +293,35 @@ class WalChainTest {
     }
 
     @Test
-    void givenWal_whenPgReceivewalFollows_thenItsFilesAreTheSafekeepersFiles() throws Exception {
+    void givenTwoGenerations_whenPgReceivewalFollows_thenItsFilesAreTheWritersFiles() throws Exception {
         TestPostgres.Generation writer = run(quorum, 2);
-        execute(
-                writer,
-                "CREATE TABLE t (id int)",
-                "INSERT INTO t SELECT generate_series(1, 30000)",
-                "SELECT pg_switch_wal()",
-                "INSERT INTO t VALUES (0)");
-        Lsn end = flushed(writer);
-        awaitCaughtUp(SK1, end);
-        Awaitility.await("the quorum position is known")
-                .atMost(TestSafekeepers.PATIENCE)
-                .until(() -> !safekeepers
-                        .ask(quorum, QuorumReply.Positions.class, QuorumCommand.GetPositions::new)
-                        .quorum()
-                        .isBefore(end));
+        execute(writer, "CREATE TABLE t (id int)");
         Path target = Files.createDirectory(directory.resolve("received"));
+        Process receiver = receivewal(target);
+        try {
+            String segment = query(writer, "SELECT pg_walfile_name(pg_current_wal_lsn())");
+            execute(writer, "INSERT INTO t SELECT generate_series(1, 1000)", "SELECT pg_switch_wal()");
+            execute(writer, "INSERT INTO t VALUES (0)");
+            awaitReceived(target, segment);
+            assertArrayEquals(
+                    Files.readAllBytes(writer.wal().resolve(segment)), Files.readAllBytes(target.resolve(segment)));
+            writer.stop();
+            quorum.tell(new QuorumCommand.Release(2));
+
+            TestPostgres.Generation next = run(quorum, 3);
+            segment = query(next, "SELECT pg_walfile_name(pg_current_wal_lsn())");
+            execute(next, "INSERT INTO t SELECT generate_series(1, 1000)", "SELECT pg_switch_wal()");
+            execute(next, "INSERT INTO t VALUES (0)");
+            awaitReceived(target, segment);
+            assertArrayEquals(
+                    Files.readAllBytes(next.wal().resolve(segment)), Files.readAllBytes(target.resolve(segment)));
+            assertTrue(Files.exists(target.resolve("00000003.history")));
+        } finally {
+            receiver.destroyForcibly().waitFor();
+        }
+    }
+
+    private Process receivewal(Path target) throws IOException {
         WalSource source = safekeepers.source(SK1);
         String connection = "host=%s port=%d user=%s sslmode=verify-ca sslcert=%s sslkey=%s sslrootcert=%s"
                 .formatted(
@@ -319,32 +331,23 @@ class WalChainTest {
                         computeIdentity.certificate(),
                         privateKey(),
                         computeIdentity.ca());
-
-        Process receiver = new ProcessBuilder(
-                        "pg_receivewal", "--no-loop", "--endpos=" + end, "-D", target.toString(), "-d", connection)
+        return new ProcessBuilder(
+                        "pg_receivewal", "--no-loop", "--synchronous", "-D", target.toString(), "-d", connection)
                 .redirectErrorStream(true)
                 .redirectOutput(directory.resolve("pg_receivewal.log").toFile())
                 .start();
-        boolean done = receiver.waitFor(15, TimeUnit.SECONDS);
-        receiver.destroyForcibly();
-        String output = Files.readString(directory.resolve("pg_receivewal.log"));
+    }
 
-        assertTrue(done && receiver.exitValue() == 0, output);
-        try (var files = Files.list(target)) {
-            for (Path file : files.toList()) {
-                String name = file.getFileName().toString().replace(".partial", "");
-                if (!name.endsWith(".history")) {
-                    byte[] expected = Files.readAllBytes(writer.wal().resolve(name));
-                    byte[] actual = Files.readAllBytes(file);
-                    long segment = Long.parseLong(name.substring(16), 16);
-                    if (segment == end.segment(base.segmentSize())) {
-                        Arrays.fill(expected, end.offset(base.segmentSize()), expected.length, (byte) 0);
-                        Arrays.fill(actual, end.offset(base.segmentSize()), expected.length, (byte) 0);
+    private void awaitReceived(Path target, String segment) {
+        Awaitility.await("pg_receivewal has all of " + segment)
+                .atMost(TestSafekeepers.PATIENCE)
+                .untilAsserted(() -> assertTrue(Files.exists(target.resolve(segment)), () -> {
+                    try {
+                        return Files.readString(directory.resolve("pg_receivewal.log"));
+                    } catch (IOException e) {
+                        return e.toString();
                     }
-                    assertArrayEquals(expected, actual, name);
-                }
-            }
-        }
+                }));
     }
 
     private Path privateKey() throws IOException {
@@ -366,6 +369,28 @@ class WalChainTest {
                 assertEquals(0, files.count());
             }
         }
+    }
+
+    @Test
+    void givenADamagedControlFile_whenASafekeeperStarts_thenItFailsAndTheOthersGoOn() throws Exception {
+        safekeepers.stop(SK1);
+        Path control = safekeepers
+                .directory(SK1)
+                .resolve("timelines")
+                .resolve(base.timeline().value())
+                .resolve("control");
+        byte[] content = Files.readAllBytes(control);
+        content[content.length / 2] ^= 1;
+        Files.write(control, content);
+        safekeepers.start(SK1);
+
+        TestProbe<SafekeeperReply> probe = safekeepers.kit().createTestProbe(SafekeeperReply.class);
+        safekeepers.ref(SK1).tell(new SafekeeperCommand.Promise(base.timeline(), 2, probe.getRef()));
+        SafekeeperReply.Failed failed =
+                probe.expectMessageClass(SafekeeperReply.Failed.class, TestSafekeepers.PATIENCE);
+
+        assertTrue(failed.reason().contains("control file damaged"), failed.reason());
+        assertEquals(2, prepare(quorum, 2).sources().size());
     }
 
     @Test

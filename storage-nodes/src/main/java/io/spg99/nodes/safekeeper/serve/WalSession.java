@@ -430,7 +430,9 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
         } else {
             context.write(BackendMessages.copyDone(context.alloc()));
         }
+        // Twice, as PostgreSQL does it: its own clients wait for the second.
         BackendMessages.complete(out, "START_STREAMING");
+        BackendMessages.complete(out, "START_REPLICATION");
         reply(context, out);
     }
 

@@ -272,9 +272,9 @@ public final class PostgresProcess {
      * @throws IOException if the request could not be written
      */
     public void promote() throws IOException {
-        Path request = launch.dataDirectory().resolve("promote");
-        Files.createFile(request);
-        launch.user().own(request);
+        // Whoever makes it, PostgreSQL may remove it: the directory is PostgreSQL's. It may do so before our signal, as its
+        // own processes signal the postmaster, too.
+        Files.createFile(launch.dataDirectory().resolve("promote"));
         signal("USR1");
     }
 

@@ -141,6 +141,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         this.node = node;
         this.owner = owner;
         this.launchedAt = node.clock().instant();
+        phases.put("image", Duration.ZERO); // both at once: whichever is first, this is their order
+        phases.put("wal", Duration.ZERO);
         arm(node.settings().prepareDeadline());
         runStep(Step.IMAGE, () -> node.materialize(spec));
         runStep(Step.WAL, () -> node.fetchWal(spec));

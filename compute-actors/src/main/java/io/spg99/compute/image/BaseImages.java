@@ -30,7 +30,6 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -64,11 +63,11 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** Changes whenever the making of the image changes. */
     private static final int RECIPE = 1;
 
-    /** Spare copies per image: two starts at once are common, a third one copies for itself (some 20 ms more). */
-    private static final int SPARES = 2;
+    /** Spare copies per image, 15 MB each; a start that finds none copies for itself (20 ms on a quiet machine). */
+    private static final int SPARES = 3;
 
     /** New spares wait until the start that used the last one is likely over: they compete for the same disk. */
-    private static final Duration REFILL_DELAY = Duration.ofSeconds(2);
+    private static final Duration REFILL_DELAY = Duration.ofSeconds(1);
 
     private static final Duration COPY_DEADLINE = Duration.ofMinutes(1);
 
@@ -288,9 +287,9 @@ public final class BaseImages implements StartFiles, AutoCloseable {
         }
     }
 
-    /** For tests: waits for nothing, tells how many spares are ready. */
-    int spares(@Nullable String key) {
-        Cached cached = loaded.get(key == null ? key() : key);
+    /** How many spare copies are ready. */
+    int spares(String key) {
+        Cached cached = loaded.get(key);
         return cached == null ? 0 : cached.spares().size();
     }
 }

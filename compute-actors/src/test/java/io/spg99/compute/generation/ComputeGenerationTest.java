@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.sql.Connection;
+import java.util.List;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
@@ -31,7 +32,9 @@ class ComputeGenerationTest {
         for (int generation : new int[] {2, 3, 7}) {
             TestDatabase.Run generationRun = database.start(generation);
             GenerationEvent.Configured configured = generationRun.configured();
-            System.out.println("phases of generation " + generation + ": " + configured.phases());
+            assertEquals(
+                    List.of("image", "wal", "postgres", "configure"),
+                    List.copyOf(configured.phases().keySet()));
             try (Connection client = database.connect(configured.writer())) {
                 assertEquals(Integer.toString(generation), ask(client, TLI));
                 run(client, "CREATE TABLE IF NOT EXISTS ledger (n int)");

@@ -56,7 +56,7 @@ class BaseImagesTest {
         TimelineBase base = platform.images().newBase(TIMELINE);
         Path directory = platform.directory("materialize");
 
-        for (String name : new String[] {"a", "b", "c", "d"}) { // more than there are spares
+        for (String name : new String[] {"a", "b", "c", "d", "e"}) { // more than there are spares
             assertEquals(base.start(), platform.images().materialize(key, base, base.end(), directory.resolve(name)));
         }
 
@@ -75,7 +75,7 @@ class BaseImagesTest {
         try (Stream<Path> wal = Files.walk(directory.resolve("a/pg_wal"))) {
             assertTrue(wal.noneMatch(Files::isRegularFile), "no WAL in the image");
         }
-        await("spares are made again").until(() -> platform.images().spares(key) == 2);
+        await("spares are made again").until(() -> platform.images().spares(key) == 3);
     }
 
     @Test

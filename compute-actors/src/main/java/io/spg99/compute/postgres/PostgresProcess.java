@@ -272,7 +272,8 @@ public final class PostgresProcess {
      * @throws IOException if the request could not be written
      */
     public void promote() throws IOException {
-        // Whoever makes it, PostgreSQL may remove it: the directory is PostgreSQL's. It may do so before our signal, as its
+        // Whoever makes it, PostgreSQL may remove it: the directory is PostgreSQL's. It may do so before our signal, as
+        // its
         // own processes signal the postmaster, too.
         Files.createFile(launch.dataDirectory().resolve("promote"));
         signal("USR1");

@@ -13,6 +13,7 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
+import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import picocli.CommandLine.Command;
@@ -41,6 +42,14 @@ final class ColdStartBench implements Runnable {
             defaultValue = "8",
             description = "Rounds before that, not counted (default: ${DEFAULT-VALUE}).")
     private int warmUp;
+
+    @Option(
+            names = "--pause",
+            defaultValue = "2000",
+            description =
+                    "Milliseconds between rounds (default: ${DEFAULT-VALUE}): a database sleeps for a while before"
+                            + " it is woken, and the disk gets done with what the last round wrote.")
+    private int pauseMillis;
 
     @Override
     public void run() {
@@ -79,6 +88,7 @@ final class ColdStartBench implements Runnable {
                 before = phases(dev.api());
             }
             dev.api().stop(dev.get("tenant"), dev.get("database"));
+            TimeUnit.MILLISECONDS.sleep(pauseMillis);
             Duration wake = timed(() -> ask(DriverManager.getConnection(dev.jdbcUrl(), ours)));
             Duration start = timed(() -> {
                 local.start();

@@ -52,23 +52,20 @@ public final class DataDirectory implements AutoCloseable {
     private final Path root;
     private final String instance;
     private final FileChannel lockFile;
-    private final Path postgres;
 
-    private DataDirectory(Path root, String instance, FileChannel lockFile, Path postgres) {
+    private DataDirectory(Path root, String instance, FileChannel lockFile) {
         this.root = root;
         this.instance = instance;
         this.lockFile = lockFile;
-        this.postgres = postgres;
     }
 
     /**
      * Opens, or makes, a data directory and locks it.
      *
-     * @param reset             forget everything in it first
-     * @param postgresCanReach  whether the user that PostgreSQL runs as can enter a directory
+     * @param reset forget everything in it first
      * @throws UserError if it is in use, not ours, or not writable
      */
-    public static DataDirectory open(Path directory, boolean reset, Predicate<Path> postgresCanReach) {
+    public static DataDirectory open(Path directory, boolean reset) {
         Path root = directory.toAbsolutePath().normalize();
         FileChannel lockFile = null;
         try {
@@ -82,8 +79,7 @@ public final class DataDirectory implements AutoCloseable {
             for (String part : List.of("objects", "safekeepers", "logs")) {
                 DurableFiles.createPrivateDirectory(root.resolve(part));
             }
-            Path postgres = placeForPostgres(root, instance, postgresCanReach);
-            return new DataDirectory(root, instance, lockFile, postgres);
+            return new DataDirectory(root, instance, lockFile);
         } catch (AccessDeniedException e) {
             closeQuietly(lockFile);
             throw new UserError("cannot write to %s: give this user access, or choose another directory with --data DIR"
@@ -120,11 +116,6 @@ public final class DataDirectory implements AutoCloseable {
 
     public Path logs() {
         return root.resolve("logs");
-    }
-
-    /** What the PostgreSQL servers must reach, as the user they run as. */
-    public Path postgres() {
-        return postgres;
     }
 
     public Path devFile() {
@@ -204,11 +195,13 @@ public final class DataDirectory implements AutoCloseable {
     }
 
     /**
-     * PostgreSQL refuses to run as root, so root's platform runs it as another user, who may be unable to enter this
-     * directory (below a home of mode 0700, say). Then its files go to a directory of this instance's own in
-     * {@code /var/lib}, and a link leads there.
+     * Where the PostgreSQL servers keep what they touch. PostgreSQL refuses to run as root, so root's platform runs it as
+     * another user, who may be unable to enter this directory (below a home of mode 0700, say). Then its files go to a
+     * directory of this instance's own in {@code /var/lib}, and a link leads there.
+     *
+     * @param canReach whether the user that PostgreSQL runs as can enter a directory
      */
-    private static Path placeForPostgres(Path root, String instance, Predicate<Path> canReach) throws IOException {
+    public Path placeForPostgres(Predicate<Path> canReach) throws IOException {
         Path inside = root.resolve("postgres");
         if (Files.isSymbolicLink(inside)) {
             Path outside = Files.readSymbolicLink(inside);

@@ -104,12 +104,12 @@ public final class DevPlatform {
         if (options.external()) {
             Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
         }
-        OsUser user = OsUser.forPostgres();
-        DataDirectory directory = DataDirectory.open(options.data(), options.reset(), user::canReach);
+        DataDirectory directory = DataDirectory.open(options.data(), options.reset());
         // Before the first logger is made.
         System.setProperty("spg99.log.dir", directory.logs().toString());
         try {
-            return new Start(options, directory, user, progress).run();
+            OsUser user = OsUser.forPostgres();
+            return new Start(options, directory, directory.placeForPostgres(user::canReach), user, progress).run();
         } catch (CompletionException e) {
             directory.close();
             Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
@@ -121,7 +121,8 @@ public final class DevPlatform {
     }
 
     /** What happens at a start; independent steps side by side, since most of them wait. */
-    private record Start(Options options, DataDirectory directory, OsUser user, Consumer<String> progress) {
+    private record Start(
+            Options options, DataDirectory directory, Path postgres, OsUser user, Consumer<String> progress) {
 
         DevPlatform run() throws IOException {
             Logger log = LoggerFactory.getLogger(DevPlatform.class);
@@ -132,20 +133,20 @@ public final class DevPlatform {
             PlatformPki pki = PlatformPki.open(directory.pki(), Clock.systemUTC());
             try (ExecutorService steps = Executors.newVirtualThreadPerTaskExecutor()) {
                 CompletableFuture<PostgresBinaries> binaries = step(steps, () -> {
-                    if (!directory.postgres().resolve("binaries").toFile().isDirectory()) {
+                    if (!postgres.resolve("binaries").toFile().isDirectory()) {
                         progress.accept("Unpacking PostgreSQL and making the first cluster (first start only) …");
                     }
-                    return PostgresBinaries.unpack(directory.postgres().resolve("binaries"));
+                    return PostgresBinaries.unpack(postgres.resolve("binaries"));
                 });
                 CompletableFuture<JournalPostgres> journal = binaries.thenApplyAsync(
-                        unpacked -> call(() -> JournalPostgres.start(
-                                unpacked, user, directory.postgres().resolve("journal"), address)),
+                        unpacked ->
+                                call(() -> JournalPostgres.start(unpacked, user, postgres.resolve("journal"), address)),
                         steps);
                 NodeSettings settings = new NodeSettings(
                         "dev",
                         member(),
                         directory.root(),
-                        directory.postgres(),
+                        postgres,
                         SafekeeperId.ALL.stream().map(SafekeeperId::value).toList(),
                         options.httpPort(),
                         options.gatewayPort(),

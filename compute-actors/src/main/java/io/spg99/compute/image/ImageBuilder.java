@@ -73,6 +73,10 @@ final class ImageBuilder {
                 "--builtin-locale=C.UTF-8",
                 "--locale=C",
                 "--encoding=UTF8",
+                // The default of 16 MB costs 7 ms at every start, when PostgreSQL copies the segment in which a TLI
+                // begins, and
+                // four times the space for each generation.
+                "--wal-segsize=4",
                 "--auth=reject",
                 "--no-sync",
                 "--no-instructions");

@@ -208,7 +208,14 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
         }
         begin(Phase.FOLLOWING, follow.replyTo());
         writer = follow.writer();
-        askAgain();
+        // Two make the writer ready. The third comes with the next look: now it would only compete with them, and with
+        // the first client, for the machine.
+        safekeepers.reachable().entrySet().stream()
+                .filter(safekeeper -> established.contains(safekeeper.getKey()))
+                .sorted(Map.Entry.comparingByKey())
+                .limit(SafekeeperId.QUORUM)
+                .forEach(safekeeper -> look(safekeeper.getKey(), safekeeper.getValue()));
+        timers.startSingleTimer(Tick.RETRY, nextRetry);
     }
 
     private void onRelease(QuorumCommand.Release release) {

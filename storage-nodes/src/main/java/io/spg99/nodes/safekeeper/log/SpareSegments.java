@@ -9,12 +9,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -25,14 +27,19 @@ import org.slf4j.LoggerFactory;
  */
 public final class SpareSegments implements Closeable {
 
-    /** A generation needs one when it starts; a second for its neighbour, or for a writer in a hurry. */
-    private static final int KEPT = 2;
+    /** A generation needs one when it starts; the others are for its neighbours, and for a writer in a hurry. */
+    private static final int KEPT = 4;
+
+    /** With this many left new ones can wait: making them competes with the start that took one. */
+    private static final int ENOUGH = 2;
+
+    private static final Duration DELAY = Duration.ofSeconds(1);
 
     private static final int CHUNK = 1 << 20;
     private static final Logger LOG = LoggerFactory.getLogger(SpareSegments.class);
 
     private final Path directory;
-    private final ExecutorService maker;
+    private final ScheduledExecutorService maker;
 
     /** Sizes for which spares are being made. */
     private final Set<Integer> making = new HashSet<>();
@@ -48,7 +55,7 @@ public final class SpareSegments implements Closeable {
                 Files.deleteIfExists(file);
             }
         }
-        this.maker = Executors.newSingleThreadExecutor(task -> {
+        this.maker = Executors.newSingleThreadScheduledExecutor(task -> {
             Thread thread = new Thread(task, "spg99-spare-segments");
             thread.setDaemon(true);
             return thread;
@@ -62,12 +69,15 @@ public final class SpareSegments implements Closeable {
      */
     boolean take(int size, Path target) throws IOException {
         boolean taken = false;
+        int left = 0;
         for (Path spare : list(size)) {
             if (!taken) {
                 taken = rename(spare, target);
+            } else {
+                left++;
             }
         }
-        order(size);
+        order(size, left < ENOUGH ? Duration.ZERO : DELAY);
         return taken;
     }
 
@@ -90,10 +100,14 @@ public final class SpareSegments implements Closeable {
     }
 
     /** Makes sure that spares of that size are there soon. */
-    public synchronized void order(int size) {
+    public void order(int size) {
+        order(size, Duration.ZERO);
+    }
+
+    private synchronized void order(int size, Duration delay) {
         if (making.add(size)) {
             try {
-                maker.execute(() -> make(size));
+                maker.schedule(() -> make(size), delay.toMillis(), TimeUnit.MILLISECONDS);
             } catch (RejectedExecutionException e) {
                 making.remove(size);
             }

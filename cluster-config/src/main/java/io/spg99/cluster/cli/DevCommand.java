@@ -1,10 +1,11 @@
 package io.spg99.cluster.cli;
 
 import io.spg99.cluster.dev.DevPlatform;
+import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
-import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -47,6 +48,21 @@ final class DevCommand implements Callable<Integer> {
                     + " (default: ${DEFAULT-VALUE}).")
     private String idleTimeout;
 
+    @Option(
+            names = "--safekeepers",
+            paramLabel = "inside|external",
+            defaultValue = "inside",
+            description = "external: the three Safekeepers are processes of their own; how to start them is printed"
+                    + " (default: ${DEFAULT-VALUE}).")
+    private DevPlatform.Safekeepers safekeepers;
+
+    @Option(
+            names = "--cluster-port",
+            paramLabel = "N",
+            defaultValue = "17355",
+            description = "Where external Safekeepers join (default: ${DEFAULT-VALUE}).")
+    private int clusterPort;
+
     @Option(names = "--reset", description = "Forget everything in DIR first.")
     private boolean reset;
 
@@ -55,24 +71,35 @@ final class DevCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws Exception {
-        PrintWriter out = spec.commandLine().getOut();
-        DevPlatform platform =
-                DevPlatform.start(new DevPlatform.Options(data, httpPort, gatewayPort, idleTimeout, reset), step -> {
-                    out.println(step);
-                    out.flush();
-                });
-        CountDownLatch stopped = new CountDownLatch(1);
+        DevPlatform platform = DevPlatform.start(
+                new DevPlatform.Options(data, httpPort, gatewayPort, safekeepers, clusterPort, idleTimeout, reset),
+                this::say);
+        AtomicBoolean stopping = new AtomicBoolean();
         // SIGINT and SIGTERM run this hook; the JVM ends when it returns.
         Runtime.getRuntime()
                 .addShutdownHook(new Thread(
                         () -> {
+                            stopping.set(true);
                             platform.stop();
-                            stopped.countDown();
                         },
                         "stop"));
-        out.println(platform.welcome());
-        out.flush();
-        stopped.await();
+        try {
+            say(platform.open(this::say));
+        } catch (IOException | RuntimeException e) {
+            if (!stopping.get()) {
+                throw e;
+            }
+        }
+        platform.ended().toCompletableFuture().join();
+        if (!stopping.get()) {
+            throw new IOException("this node was excluded from its cluster; start it again");
+        }
         return 0;
+    }
+
+    private void say(String line) {
+        PrintWriter out = spec.commandLine().getOut();
+        out.println(line);
+        out.flush();
     }
 }

@@ -1,6 +1,6 @@
 package io.spg99.cluster.cli;
 
-import io.spg99.cluster.dev.UserError;
+import io.spg99.cluster.input.UserError;
 import java.util.ServiceLoader;
 import org.slf4j.LoggerFactory;
 import picocli.CommandLine;
@@ -13,7 +13,7 @@ import picocli.CommandLine.Command;
         mixinStandardHelpOptions = true,
         versionProvider = Version.class,
         synopsisSubcommandLabel = "COMMAND",
-        subcommands = {DevCommand.class, CommandLine.HelpCommand.class},
+        subcommands = {DevCommand.class, NodeCommand.class, CommandLine.HelpCommand.class},
         footer = {"", "Run 'spg99 COMMAND --help' for a command's options."})
 public final class Main {
 
@@ -34,6 +34,7 @@ public final class Main {
             return 1;
         });
         commandLine.setUsageHelpAutoWidth(true);
+        commandLine.setCaseInsensitiveEnumValuesAllowed(true);
         System.exit(commandLine.execute(arguments));
     }
 

@@ -3,6 +3,7 @@ package io.spg99.cluster.dev;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.spg99.cluster.files.DurableFiles;
+import io.spg99.cluster.input.UserError;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;

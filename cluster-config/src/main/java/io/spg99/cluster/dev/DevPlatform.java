@@ -1,6 +1,9 @@
 package io.spg99.cluster.dev;
 
+import io.spg99.cluster.input.Ports;
+import io.spg99.cluster.input.UserError;
 import io.spg99.cluster.journal.JournalPostgres;
+import io.spg99.cluster.node.MemberSettings;
 import io.spg99.cluster.node.Node;
 import io.spg99.cluster.node.NodeSettings;
 import io.spg99.cluster.node.Role;
@@ -8,10 +11,8 @@ import io.spg99.cluster.pki.PlatformPki;
 import io.spg99.compute.postgres.OsUser;
 import io.spg99.compute.postgres.PostgresBinaries;
 import io.spg99.lifecycle.model.IdleTimeout;
+import io.spg99.storage.safekeeper.SafekeeperId;
 import java.io.IOException;
-import java.net.InetAddress;
-import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.util.Base64;
@@ -23,39 +24,73 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.Consumer;
+import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The whole platform in this process: a journal's PostgreSQL, one node with every role, and a demo database. */
+/**
+ * The whole platform in this process: a journal's PostgreSQL, one node with every role, and a demo database. The
+ * Safekeepers may be processes of their own instead, which join this one's cluster.
+ */
 public final class DevPlatform {
 
     private static final String HOST = "127.0.0.1";
     private static final String TENANT = "demo";
     private static final String DATABASE = "app";
 
-    /**
-     * @param idleTimeout for databases without one of their own, as {@link IdleTimeout} reads it
-     * @param reset       forget everything in {@code data} first
-     */
-    public record Options(Path data, int httpPort, int gatewayPort, String idleTimeout, boolean reset) {}
-
-    private final DataDirectory directory;
-    private final JournalPostgres journal;
-    private final Node node;
-    private final Map<String, Object> access;
-
-    private DevPlatform(DataDirectory directory, JournalPostgres journal, Node node, Map<String, Object> access) {
-        this.directory = directory;
-        this.journal = journal;
-        this.node = node;
-        this.access = access;
+    /** Where the Safekeepers run. */
+    public enum Safekeepers {
+        INSIDE,
+        EXTERNAL
     }
 
     /**
-     * Starts everything and returns when a client can connect.
+     * @param clusterPort where external Safekeepers join; not used without
+     * @param idleTimeout for databases without one of their own, as {@link IdleTimeout} reads it
+     * @param reset       forget everything in {@code data} first
+     */
+    public record Options(
+            Path data,
+            int httpPort,
+            int gatewayPort,
+            Safekeepers safekeepers,
+            int clusterPort,
+            String idleTimeout,
+            boolean reset) {
+
+        boolean external() {
+            return safekeepers == Safekeepers.EXTERNAL;
+        }
+    }
+
+    private final Options options;
+    private final DataDirectory directory;
+    private final JournalPostgres journal;
+    private final Node node;
+    private final PlatformPki pki;
+    private final String apiKey;
+
+    private DevPlatform(
+            Options options,
+            DataDirectory directory,
+            JournalPostgres journal,
+            Node node,
+            PlatformPki pki,
+            String apiKey) {
+        this.options = options;
+        this.directory = directory;
+        this.journal = journal;
+        this.node = node;
+        this.pki = pki;
+        this.apiKey = apiKey;
+    }
+
+    /**
+     * Starts everything and returns when the API answers; {@link #open} does the rest.
      *
      * @param progress told of each step that may take more than a moment
      * @throws UserError if the user must change something first
@@ -64,8 +99,11 @@ public final class DevPlatform {
         if (IdleTimeout.parse(options.idleTimeout()).isEmpty()) {
             throw new UserError("--idle-timeout %s: %s".formatted(options.idleTimeout(), IdleTimeout.RULE));
         }
-        requireFree(options.httpPort(), "--http-port");
-        requireFree(options.gatewayPort(), "--gateway-port");
+        Ports.requireFree(HOST, options.httpPort(), "--http-port");
+        Ports.requireFree(HOST, options.gatewayPort(), "--gateway-port");
+        if (options.external()) {
+            Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
+        }
         DataDirectory directory = DataDirectory.open(options.data(), options.reset());
         // Before the first logger is made.
         System.setProperty("spg99.log.dir", directory.logs().toString());
@@ -106,13 +144,10 @@ public final class DevPlatform {
                         steps);
                 NodeSettings settings = new NodeSettings(
                         "dev",
-                        EnumSet.allOf(Role.class),
-                        HOST,
-                        0,
-                        List.of(),
+                        member(),
                         directory.root(),
                         postgres,
-                        List.of("sk1", "sk2", "sk3"),
+                        SafekeeperId.ALL.stream().map(SafekeeperId::value).toList(),
                         options.httpPort(),
                         options.gatewayPort(),
                         options.idleTimeout(),
@@ -120,33 +155,64 @@ public final class DevPlatform {
                         directory.secret("master.key", 32),
                         apiKey);
                 Node node = Node.start(settings, pki, binaries, user, journal.thenApply(started -> null));
-                try {
-                    Map<String, Object> access = access(pki, apiKey);
-                    directory.writeDevFile(access);
-                    log.info("dev platform ready: data={} instance={}", directory.root(), directory.instance());
-                    return new DevPlatform(directory, journal.join(), node, access);
-                } catch (IOException | RuntimeException e) {
-                    node.stop();
-                    journal.join().stop();
-                    throw e;
-                }
+                log.info("dev platform runs: data={} instance={}", directory.root(), directory.instance());
+                return new DevPlatform(options, directory, journal.join(), node, pki, apiKey);
             }
         }
 
-        private Map<String, Object> access(PlatformPki pki, String apiKey) throws IOException {
-            String apiUrl = "http://" + HOST + ":" + options.httpPort();
-            Map<String, Object> access = new LinkedHashMap<>();
-            access.put("api_url", apiUrl);
-            access.put("api_key", apiKey);
-            access.put("console_url", apiUrl + "/");
-            access.put("gateway_host", HOST);
-            access.put("gateway_port", options.gatewayPort());
-            access.put("gateway_ca", pki.caCertificate().toString());
-            access.put("tenant", TENANT);
-            access.put("database", DATABASE);
-            access.put("dsn", DemoDatabase.ensure(apiUrl, apiKey, TENANT, DATABASE));
-            return access;
+        private MemberSettings member() {
+            return options.external()
+                    ? new MemberSettings(
+                            EnumSet.complementOf(EnumSet.of(Role.SAFEKEEPER)), HOST, options.clusterPort(), List.of())
+                    : new MemberSettings(EnumSet.allOf(Role.class), HOST, 0, List.of());
         }
+    }
+
+    /**
+     * Waits for two Safekeepers, makes the demo database unless it is there, and says how to reach it in {@code dev.json}.
+     *
+     * @param progress told if there is something to wait for
+     * @return what the user needs to know to begin
+     */
+    public String open(Consumer<String> progress) throws IOException {
+        CompletableFuture<Void> quorum = node.quorum().toCompletableFuture();
+        if (options.external() && !quorum.isDone()) {
+            progress.accept(howToStartSafekeepers());
+        }
+        quorum.join();
+        Map<String, Object> access = access();
+        directory.writeDevFile(access);
+        return welcome(access);
+    }
+
+    private Map<String, Object> access() throws IOException {
+        String apiUrl = "http://" + HOST + ":" + options.httpPort();
+        Map<String, Object> access = new LinkedHashMap<>();
+        access.put("api_url", apiUrl);
+        access.put("api_key", apiKey);
+        access.put("console_url", apiUrl + "/");
+        access.put("gateway_host", HOST);
+        access.put("gateway_port", options.gatewayPort());
+        access.put("gateway_ca", pki.caCertificate().toString());
+        access.put("tenant", TENANT);
+        access.put("database", DATABASE);
+        access.put("dsn", DemoDatabase.ensure(apiUrl, apiKey, TENANT, DATABASE));
+        return access;
+    }
+
+    private String howToStartSafekeepers() {
+        String commands = SafekeeperId.ALL.stream()
+                .map(id ->
+                        "  ./spg99 node --roles safekeeper --safekeeper-id %s --data \"%s\" --pki \"%s\" --seeds %s:%d"
+                                .formatted(
+                                        id,
+                                        directory.safekeeper(id.value()),
+                                        directory.pki(),
+                                        HOST,
+                                        options.clusterPort()))
+                .collect(Collectors.joining("\n"));
+        return "Waiting for two of the three Safekeepers. To start them, each in a terminal of its own:\n\n" + commands
+                + "\n";
     }
 
     private interface Step<T> {
@@ -165,18 +231,7 @@ public final class DevPlatform {
         return CompletableFuture.supplyAsync(() -> call(step), executor);
     }
 
-    private static void requireFree(int port, String option) {
-        try (ServerSocket socket = new ServerSocket()) {
-            socket.setReuseAddress(true);
-            socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
-        } catch (IOException | IllegalArgumentException e) {
-            throw new UserError("port %d is in use or not allowed: stop what uses it, or choose another with %s N"
-                    .formatted(port, option));
-        }
-    }
-
-    /** What the user needs to know to begin. */
-    public String welcome() {
+    private String welcome(Map<String, Object> access) {
         return """
 
                 SPG99 is ready. Everything is in %s
@@ -193,6 +248,11 @@ public final class DevPlatform {
                         access.get("gateway_port"),
                         access.get("gateway_ca"),
                         access.get("dsn"));
+    }
+
+    /** Completes when the node no longer works: after {@link #stop}, or because its cluster has excluded it. */
+    public CompletionStage<?> ended() {
+        return node.ended();
     }
 
     /** Stops everything in order, within 10 s. */

@@ -1,6 +1,5 @@
 package io.spg99.cluster.node;
 
-import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
@@ -43,7 +42,6 @@ import java.sql.SQLException;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -59,15 +57,12 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
-import org.apache.pekko.actor.Address;
-import org.apache.pekko.actor.AddressFromURIString;
 import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Props;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.cluster.MemberStatus;
 import org.apache.pekko.cluster.typed.Cluster;
-import org.apache.pekko.cluster.typed.JoinSeedNodes;
 import org.apache.pekko.http.javadsl.ServerBinding;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -105,6 +100,9 @@ public final class Node {
     /** What {@link #stop} closes, in this order, when the actors are gone. */
     private final List<AutoCloseable> resources = new ArrayList<>();
 
+    /** Completes when two Safekeepers have been reachable. */
+    private final CompletableFuture<Void> quorum = new CompletableFuture<>();
+
     private @Nullable GatewayServer gateway;
     private @Nullable ServerBinding api;
     private volatile boolean catalogAnswers;
@@ -127,7 +125,7 @@ public final class Node {
             CompletableFuture<PostgresBinaries> binaries,
             OsUser user,
             CompletableFuture<?> journal) {
-        ActorSystem<Void> system = ActorSystem.create(Behaviors.empty(), "spg99", config(settings));
+        ActorSystem<Void> system = Membership.begin(settings.member(), Behaviors.empty(), config(settings));
         Node node = new Node(settings, system);
         try {
             node.startParts(pki, binaries, user, journal);
@@ -138,33 +136,25 @@ public final class Node {
         }
     }
 
-    private static Config config(NodeSettings settings) {
-        Map<String, Object> own = new HashMap<>();
-        own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());
-        own.put("pekko.remote.artery.canonical.hostname", settings.host());
-        own.put("pekko.remote.artery.canonical.port", settings.clusterPort());
-        own.put("spg99.lifecycle.default-idle-timeout", settings.idleTimeout());
+    private static Map<String, Object> config(NodeSettings settings) {
         String database = "pekko-persistence-jdbc.shared-databases.slick.db.";
-        own.put(database + "url", settings.journal().jdbcUrl());
-        own.put(database + "user", settings.journal().user());
-        own.put(database + "password", settings.journal().password());
-        return ConfigFactory.parseMap(own)
-                .withFallback(ConfigFactory.parseResources("spg99.conf"))
-                .withFallback(ConfigFactory.defaultReference())
-                .resolve();
+        return Map.of(
+                "spg99.lifecycle.default-idle-timeout",
+                settings.idleTimeout(),
+                database + "url",
+                settings.journal().jdbcUrl(),
+                database + "user",
+                settings.journal().user(),
+                database + "password",
+                settings.journal().password());
     }
 
     private void startParts(
             PlatformPki pki, CompletableFuture<PostgresBinaries> binaries, OsUser user, CompletableFuture<?> journal)
             throws IOException, SQLException {
-        join();
-        system.systemActorOf(safekeepers.follow(), "safekeeper-directory", Props.empty());
+        system.systemActorOf(safekeepers.follow(this::onSafekeepers), "safekeeper-directory", Props.empty());
         if (settings.has(Role.SAFEKEEPER)) {
             startSafekeepers(pki);
-        }
-        if (settings.roles().equals(Set.of(Role.SAFEKEEPER))) {
-            awaitUp();
-            return;
         }
         PostgresBinaries unpacked = binaries.join();
         journal.join();
@@ -183,16 +173,6 @@ public final class Node {
         }
     }
 
-    private void join() {
-        Cluster cluster = Cluster.get(system);
-        List<Address> seeds = settings.seeds().stream()
-                .map(seed -> AddressFromURIString.parse("pekko://spg99@" + seed))
-                .toList();
-        cluster.manager()
-                .tell(new JoinSeedNodes(
-                        seeds.isEmpty() ? List.of(cluster.selfMember().address()) : seeds));
-    }
-
     private void awaitUp() {
         CompletableFuture<Void> up = new CompletableFuture<>();
         org.apache.pekko.cluster.Cluster.get(system).registerOnMemberUp(() -> up.complete(null));
@@ -204,7 +184,11 @@ public final class Node {
         for (String word : settings.safekeepers()) {
             SafekeeperId id = new SafekeeperId(word);
             SafekeeperSettings safekeeper = new SafekeeperSettings(
-                    id, settings.data().resolve("safekeepers").resolve(word), settings.host(), 0, identity);
+                    id,
+                    settings.data().resolve("safekeepers").resolve(word),
+                    settings.member().host(),
+                    0,
+                    identity);
             system.systemActorOf(Safekeeper.create(safekeeper), "safekeeper-" + word, Props.empty());
         }
     }
@@ -264,10 +248,10 @@ public final class Node {
     }
 
     private GatewaySettings gatewaySettings(PlatformPki pki) throws IOException {
-        TlsIdentity server = pki.gatewayServer(List.of(settings.host()));
+        TlsIdentity server = pki.gatewayServer(List.of(settings.member().host()));
         TlsIdentity client = pki.internal(TlsIdentity.GATEWAY);
         Map<String, Object> own = Map.of(
-                "host", settings.host(),
+                "host", settings.member().host(),
                 "port", settings.gatewayPort(),
                 "tls.server-certificate", server.certificate().toString(),
                 "tls.server-key", server.key().toString(),
@@ -288,10 +272,11 @@ public final class Node {
         system.scheduler()
                 .scheduleWithFixedDelay(
                         HEALTH_INTERVAL, HEALTH_INTERVAL, () -> checkCatalog(catalog), system.executionContext());
-        String gatewayAddress = settings.host() + ":" + settings.gatewayPort();
+        String gatewayAddress = settings.member().host() + ":" + settings.gatewayPort();
         api = HttpApi.start(
                         system,
-                        ApiSettings.from(system.settings().config(), settings.host(), settings.httpPort()),
+                        ApiSettings.from(
+                                system.settings().config(), settings.member().host(), settings.httpPort()),
                         new ApiServices(
                                 catalog,
                                 databases,
@@ -312,7 +297,11 @@ public final class Node {
         boolean up = Cluster.get(system).selfMember().status().equals(MemberStatus.up());
         String member = up ? "member of the cluster" : "not a member of the cluster yet";
         SortedMap<String, Health.RoleHealth> roles = new TreeMap<>();
-        for (Role role : settings.roles()) {
+        for (Role role : Role.values()) {
+            // The Safekeepers are everybody's, wherever they run.
+            if (!settings.has(role) && role != Role.SAFEKEEPER) {
+                continue;
+            }
             roles.put(
                     role.word(),
                     switch (role) {
@@ -332,6 +321,23 @@ public final class Node {
                     });
         }
         return roles;
+    }
+
+    private void onSafekeepers(Set<SafekeeperId> reachable) {
+        LOG.info("reachable safekeepers: {}", reachable);
+        if (reachable.size() >= SafekeeperId.QUORUM) {
+            quorum.complete(null);
+        }
+    }
+
+    /** Completes when two Safekeepers can be reached for the first time: no database can be made or wake before. */
+    public CompletionStage<Void> quorum() {
+        return quorum.minimalCompletionStage();
+    }
+
+    /** Completes when the ActorSystem has ended: after {@link #stop}, or when the cluster has excluded this node. */
+    public CompletionStage<?> ended() {
+        return system.getWhenTerminated();
     }
 
     /** Stops in order: clients first, then the writers, then what they stand on. Within about 9 s. */

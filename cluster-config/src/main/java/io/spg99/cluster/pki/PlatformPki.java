@@ -8,9 +8,11 @@ import java.io.StringWriter;
 import java.math.BigInteger;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.KeyPair;
@@ -27,6 +29,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Date;
 import java.util.List;
+import java.util.concurrent.locks.ReentrantLock;
 import org.bouncycastle.asn1.x500.X500Name;
 import org.bouncycastle.asn1.x509.BasicConstraints;
 import org.bouncycastle.asn1.x509.ExtendedKeyUsage;
@@ -57,6 +60,7 @@ public final class PlatformPki {
     private static final int CERTIFICATE_DAYS = 730;
     private static final int RENEW_DAYS = 30;
     private static final SecureRandom RANDOM = new SecureRandom();
+    private static final ReentrantLock THREADS = new ReentrantLock();
 
     private final Path directory;
     private final Clock clock;
@@ -76,25 +80,52 @@ public final class PlatformPki {
      * @throws IOException if files cannot be read or written, or are damaged
      */
     public static PlatformPki open(Path directory, Clock clock) throws IOException {
+        DurableFiles.createPrivateDirectory(directory);
         try {
-            DurableFiles.createPrivateDirectory(directory);
-            Path certificate = directory.resolve("ca.crt");
-            Path key = directory.resolve("ca.key");
-            if (!Files.exists(certificate)) {
-                KeyPair pair = newKey();
-                // A number of its own tells the authorities of different installations apart in a trust store.
-                X500Name name = new X500Name("CN=SPG99 CA %08x".formatted(RANDOM.nextInt()));
-                X509v3CertificateBuilder builder = builder(name, name, pair, clock, CA_DAYS)
-                        .addExtension(Extension.basicConstraints, true, new BasicConstraints(0))
-                        .addExtension(Extension.keyUsage, true, new KeyUsage(KeyUsage.keyCertSign | KeyUsage.cRLSign));
-                X509Certificate made = sign(builder, pair.getPrivate());
-                writePem(key, "PRIVATE KEY", pair.getPrivate().getEncoded(), true);
-                writePem(certificate, "CERTIFICATE", made.getEncoded(), false);
-            }
-            PrivateKey caKey = KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(readPem(key)));
-            return new PlatformPki(directory, clock, readCertificate(certificate), caKey);
+            return alone(directory, () -> openAlone(directory, clock));
         } catch (GeneralSecurityException | OperatorCreationException e) {
             throw new IOException("cannot open the certificate authority: directory=" + directory, e);
+        }
+    }
+
+    private static PlatformPki openAlone(Path directory, Clock clock)
+            throws IOException, GeneralSecurityException, OperatorCreationException {
+        Path certificate = directory.resolve("ca.crt");
+        Path key = directory.resolve("ca.key");
+        if (!Files.exists(certificate)) {
+            KeyPair pair = newKey();
+            // A number of its own tells the authorities of different installations apart in a trust store.
+            X500Name name = new X500Name("CN=SPG99 CA %08x".formatted(RANDOM.nextInt()));
+            X509v3CertificateBuilder builder = builder(name, name, pair, clock, CA_DAYS)
+                    .addExtension(Extension.basicConstraints, true, new BasicConstraints(0))
+                    .addExtension(Extension.keyUsage, true, new KeyUsage(KeyUsage.keyCertSign | KeyUsage.cRLSign));
+            X509Certificate made = sign(builder, pair.getPrivate());
+            writePem(key, "PRIVATE KEY", pair.getPrivate().getEncoded(), true);
+            writePem(certificate, "CERTIFICATE", made.getEncoded(), false);
+        }
+        PrivateKey caKey = KeyFactory.getInstance("EC").generatePrivate(new PKCS8EncodedKeySpec(readPem(key)));
+        return new PlatformPki(directory, clock, readCertificate(certificate), caKey);
+    }
+
+    private interface Step<T> {
+        T run() throws IOException, GeneralSecurityException, OperatorCreationException;
+    }
+
+    /**
+     * The directory is shared by the platform's processes, which may start at once: one at a time makes what is missing, and
+     * the others find it.
+     */
+    private static <T> T alone(Path directory, Step<T> step)
+            throws IOException, GeneralSecurityException, OperatorCreationException {
+        // File locks do not keep the threads of one process apart.
+        THREADS.lock();
+        try (FileChannel file =
+                FileChannel.open(directory.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE)) {
+            // Released when the file is closed.
+            file.lock();
+            return step.run();
+        } finally {
+            THREADS.unlock();
         }
     }
 
@@ -128,13 +159,15 @@ public final class PlatformPki {
                 directory.resolve(file + ".pk8"),
                 caCertificate());
         try {
-            if (!isCurrent(identity.certificate(), names)) {
-                issue(identity, commonName, names, purposes);
-            }
+            return alone(directory, () -> {
+                if (!isCurrent(identity.certificate(), names)) {
+                    issue(identity, commonName, names, purposes);
+                }
+                return identity;
+            });
         } catch (GeneralSecurityException | OperatorCreationException e) {
             throw new IOException("cannot issue a certificate: name=" + commonName, e);
         }
-        return identity;
     }
 
     private boolean isCurrent(Path certificate, List<String> names) throws IOException, GeneralSecurityException {

@@ -2,6 +2,9 @@ package io.spg99.storage.safekeeper;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Consumer;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
@@ -23,12 +26,25 @@ public final class ReceptionistSafekeepers implements SafekeeperDirectory {
 
     /** Keeps this directory up to date. */
     public Behavior<Receptionist.Listing> follow() {
+        return follow(reachable -> {});
+    }
+
+    /**
+     * Keeps this directory up to date.
+     *
+     * @param changed told who can be reached whenever that changes; must not block
+     */
+    public Behavior<Receptionist.Listing> follow(Consumer<Set<SafekeeperId>> changed) {
         return Behaviors.setup(context -> {
             for (SafekeeperId id : SafekeeperId.ALL) {
                 context.getSystem().receptionist().tell(Receptionist.subscribe(key(id), context.getSelf()));
             }
             return Behaviors.receiveMessage(listing -> {
+                Set<SafekeeperId> before = reachable.keySet();
                 onListing(listing);
+                if (!before.equals(reachable.keySet())) {
+                    changed.accept(new TreeSet<>(reachable.keySet()));
+                }
                 return Behaviors.same();
             });
         });
@@ -40,7 +56,6 @@ public final class ReceptionistSafekeepers implements SafekeeperDirectory {
             if (listing.isForKey(key(id))) {
                 // A restarted Safekeeper may be listed beside its old self for a moment: either will do, as everything
                 // that is not answered is said again.
-                // asked again.
                 listing.getServiceInstances(key(id)).stream()
                         .findFirst()
                         .ifPresentOrElse(instance -> next.put(id, instance), () -> next.remove(id));

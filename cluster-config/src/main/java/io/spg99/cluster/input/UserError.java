@@ -1,4 +1,4 @@
-package io.spg99.cluster.dev;
+package io.spg99.cluster.input;
 
 /** Something the user must change; the message is one line that says what. */
 public final class UserError extends RuntimeException {

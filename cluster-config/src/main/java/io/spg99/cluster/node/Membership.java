@@ -1,0 +1,49 @@
+package io.spg99.cluster.node;
+
+import com.typesafe.config.Config;
+import com.typesafe.config.ConfigFactory;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.apache.pekko.actor.Address;
+import org.apache.pekko.actor.AddressFromURIString;
+import org.apache.pekko.actor.typed.ActorSystem;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.cluster.typed.Cluster;
+import org.apache.pekko.cluster.typed.JoinSeedNodes;
+
+/** An ActorSystem that joins the cluster: the same settings for every member, whatever its roles. */
+final class Membership {
+
+    static final String SYSTEM = "spg99";
+
+    private Membership() {}
+
+    /**
+     * Starts an ActorSystem and begins to join; goes on trying for as long as no seed answers.
+     *
+     * @param own settings of this member's parts
+     */
+    static <T> ActorSystem<T> begin(MemberSettings settings, Behavior<T> guardian, Map<String, Object> own) {
+        ActorSystem<T> system = ActorSystem.create(guardian, SYSTEM, config(settings, own));
+        Cluster cluster = Cluster.get(system);
+        List<Address> seeds = settings.seeds().stream()
+                .map(seed -> AddressFromURIString.parse("pekko://" + SYSTEM + "@" + seed))
+                .toList();
+        cluster.manager()
+                .tell(new JoinSeedNodes(
+                        seeds.isEmpty() ? List.of(cluster.selfMember().address()) : seeds));
+        return system;
+    }
+
+    private static Config config(MemberSettings settings, Map<String, Object> parts) {
+        Map<String, Object> own = new HashMap<>(parts);
+        own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());
+        own.put("pekko.remote.artery.canonical.hostname", settings.host());
+        own.put("pekko.remote.artery.canonical.port", settings.port());
+        return ConfigFactory.parseMap(own)
+                .withFallback(ConfigFactory.parseResources("spg99.conf"))
+                .withFallback(ConfigFactory.defaultReference())
+                .resolve();
+    }
+}

@@ -11,9 +11,14 @@ public final class JavaProcess {
     private JavaProcess() {}
 
     public static Process start(List<String> arguments) throws IOException {
+        return start("1g", arguments);
+    }
+
+    /** @param heap largest heap, as {@code -Xmx} takes it */
+    public static Process start(String heap, List<String> arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Xmx1g",
+                "-Xmx" + heap,
                 "-XX:+UseSerialGC",
                 "--enable-native-access=ALL-UNNAMED",
                 "-XX:+IgnoreUnrecognizedVMOptions",

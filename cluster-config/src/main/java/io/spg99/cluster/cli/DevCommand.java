@@ -82,14 +82,7 @@ final class DevCommand implements Callable<Integer> {
                 new DevPlatform.Options(data, httpPort, gatewayPort, safekeepers, clusterPort, idleTimeout, reset),
                 this::say);
         AtomicBoolean stopping = new AtomicBoolean();
-        // SIGINT and SIGTERM run this hook; the JVM ends when it returns.
-        Runtime.getRuntime()
-                .addShutdownHook(new Thread(
-                        () -> {
-                            stopping.set(true);
-                            platform.stop();
-                        },
-                        "stop"));
+        platform.stopAtJvmShutdown(() -> stopping.set(true));
         try {
             say(platform.open(this::say));
             if (train > 0) {

@@ -112,11 +112,9 @@ final class NodeCommand implements Callable<Integer> {
         Path root = SafekeeperHome.open(data, id);
         // Before the first logger is made.
         System.setProperty("spg99.log.dir", SafekeeperHome.logs(root).toString());
-        SafekeeperNode node = start(new SafekeeperNodeSettings(
-                new MemberSettings(Set.of(Role.SAFEKEEPER), host, port, seeds), id, root, pki, walPort));
-        // SIGINT and SIGTERM run this hook; the JVM ends when it returns.
-        Runtime.getRuntime().addShutdownHook(new Thread(node::stop, "stop"));
-        node.run();
+        start(new SafekeeperNodeSettings(
+                        new MemberSettings(Set.of(Role.SAFEKEEPER), host, port, seeds), id, root, pki, walPort))
+                .run();
         return 0;
     }
 

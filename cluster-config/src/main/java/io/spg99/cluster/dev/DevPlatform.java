@@ -266,6 +266,14 @@ public final class DevPlatform {
         return node.ended();
     }
 
+    /** Makes the end of the JVM (SIGINT, SIGTERM) an orderly one; it ends when {@link #stop} has returned. */
+    public void stopAtJvmShutdown(Runnable before) {
+        node.onJvmShutdown(() -> {
+            before.run();
+            stop();
+        });
+    }
+
     /** Stops everything in order, within 10 s. */
     public void stop() {
         node.stop();

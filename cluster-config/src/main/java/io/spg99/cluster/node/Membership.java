@@ -7,6 +7,8 @@ import java.util.List;
 import java.util.Map;
 import org.apache.pekko.actor.Address;
 import org.apache.pekko.actor.AddressFromURIString;
+import org.apache.pekko.actor.Cancellable;
+import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.cluster.typed.Cluster;
@@ -34,6 +36,14 @@ final class Membership {
                 .tell(new JoinSeedNodes(
                         seeds.isEmpty() ? List.of(cluster.selfMember().address()) : seeds));
         return system;
+    }
+
+    /**
+     * Runs {@code stop} when the JVM is told to end (SIGINT, SIGTERM); the JVM waits for it. Pekko cuts its connections at that
+     * moment unless it knows of something that still needs them: a hook of one's own would not do.
+     */
+    static Cancellable onJvmShutdown(ActorSystem<?> system, Runnable stop) {
+        return CoordinatedShutdown.get(system).addCancellableJvmShutdownHook(stop);
     }
 
     private static Config config(MemberSettings settings, Map<String, Object> parts) {

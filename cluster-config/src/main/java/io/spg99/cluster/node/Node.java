@@ -340,6 +340,11 @@ public final class Node {
         return system.getWhenTerminated();
     }
 
+    /** Runs {@code stop} when the JVM is told to end; it must call {@link #stop} before it returns. */
+    public void onJvmShutdown(Runnable stop) {
+        Membership.onJvmShutdown(system, stop);
+    }
+
     /** Stops in order: clients first, then the writers, then what they stand on. Within about 9 s. */
     public void stop() {
         quietly(

@@ -13,6 +13,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.Consumer;
+import org.apache.pekko.actor.Cancellable;
 import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Behavior;
@@ -37,6 +38,7 @@ public final class SafekeeperNode {
 
     private @Nullable ActorSystem<?> system;
     private volatile boolean failed;
+    private @Nullable Cancellable stopHook;
     private boolean stopping;
 
     private SafekeeperNode(SafekeeperNodeSettings settings, TlsIdentity identity, Consumer<String> progress) {
@@ -60,7 +62,7 @@ public final class SafekeeperNode {
     }
 
     /**
-     * Returns after {@link #stop}.
+     * Goes on until the JVM is told to end (SIGINT, SIGTERM), which then waits for an orderly stop.
      *
      * @throws IOException if the Safekeeper ended by itself, or cannot begin again
      */
@@ -75,7 +77,7 @@ public final class SafekeeperNode {
         }
     }
 
-    /** Null after {@link #stop}. */
+    /** Null when this is to stop. */
     private synchronized @Nullable ActorSystem<?> begin() throws IOException {
         if (stopping) {
             return null;
@@ -90,9 +92,14 @@ public final class SafekeeperNode {
         }
         Behavior<SafekeeperCommand> safekeeper = Safekeeper.create(new SafekeeperSettings(
                 settings.id(), settings.directory(), settings.member().host(), settings.walPort(), identity));
-        system = Membership.begin(
+        ActorSystem<?> begun = Membership.begin(
                 settings.member(), SafekeeperMember.create(settings.id(), safekeeper, listener()), Map.of());
-        return system;
+        if (stopHook != null) {
+            stopHook.cancel();
+        }
+        stopHook = Membership.onJvmShutdown(begun, this::stop);
+        system = begun;
+        return begun;
     }
 
     private SafekeeperMember.Listener listener() {
@@ -119,7 +126,7 @@ public final class SafekeeperNode {
     }
 
     /** Leaves the cluster and closes directory and ports, within about 9 s. */
-    public void stop() {
+    private void stop() {
         ActorSystem<?> running = beginStop();
         if (running == null) {
             return;

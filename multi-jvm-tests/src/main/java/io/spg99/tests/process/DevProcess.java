@@ -2,7 +2,6 @@ package io.spg99.tests.process;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ServerSocket;
@@ -12,10 +11,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
 
 /** {@code spg99 dev} as a child process on this process's class path. */
 public final class DevProcess implements AutoCloseable {
@@ -36,13 +32,17 @@ public final class DevProcess implements AutoCloseable {
     /** Starts {@code dev} on a data directory and free ports, and waits until it says that it is ready. */
     public static DevProcess start(Path data, String... options) {
         try {
-            Process process = launch(data, options);
-            awaitReady(process);
-            JsonNode dev = new ObjectMapper().readTree(data.resolve("dev.json").toFile());
-            return new DevProcess(process, data, dev);
+            return ready(launch(data, options), data);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** Waits until a process that {@link #launch} started says that it is ready. */
+    public static DevProcess ready(Process process, Path data) throws IOException {
+        ProcessOutput.of(process).await("psql ", START_LIMIT);
+        JsonNode dev = new ObjectMapper().readTree(data.resolve("dev.json").toFile());
+        return new DevProcess(process, data, dev);
     }
 
     /** Starts {@code dev} without waiting; its output is on the process's standard output. */
@@ -62,35 +62,6 @@ public final class DevProcess implements AutoCloseable {
         try (ServerSocket socket = new ServerSocket(0)) {
             return socket.getLocalPort();
         }
-    }
-
-    private static void awaitReady(Process process) {
-        // The last line before the platform serves; everything is read on, so that the child never blocks on a full
-        // pipe.
-        CompletableFuture<Boolean> ready = new CompletableFuture<>();
-        StringBuilder output = new StringBuilder();
-        Thread.ofPlatform().daemon().name("dev-output").start(() -> {
-            try (BufferedReader lines = process.inputReader()) {
-                for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-                    output.append(line).append('\n');
-                    if (line.contains("psql ")) {
-                        ready.complete(true);
-                    }
-                }
-            } catch (IOException e) {
-                output.append(e);
-            }
-            ready.complete(false);
-        });
-        try {
-            if (ready.get(START_LIMIT.toSeconds(), TimeUnit.SECONDS)) {
-                return;
-            }
-        } catch (InterruptedException | ExecutionException | TimeoutException e) {
-            output.append(e);
-        }
-        process.destroyForcibly();
-        throw new IllegalStateException("dev did not become ready: " + output);
     }
 
     /** A field of {@code dev.json}. */

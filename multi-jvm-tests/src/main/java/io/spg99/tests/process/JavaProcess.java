@@ -12,11 +12,18 @@ public final class JavaProcess {
     private JavaProcess() {}
 
     public static Process start(List<String> arguments) throws IOException {
+        return start("1g", arguments);
+    }
+
+    /** @param heap largest heap, as {@code -Xmx} takes it */
+    public static Process start(String heap, List<String> arguments) throws IOException {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(option -> option.startsWith("-X") || option.startsWith("--"))
                 .forEach(command::add);
+        // The last one counts.
+        command.add("-Xmx" + heap);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);
         return new ProcessBuilder(command).redirectErrorStream(true).start();

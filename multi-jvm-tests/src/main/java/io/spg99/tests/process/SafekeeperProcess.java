@@ -1,0 +1,86 @@
+package io.spg99.tests.process;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/** {@code spg99 node --roles safekeeper} as a child process on this process's class path. */
+public final class SafekeeperProcess implements AutoCloseable {
+
+    private static final Duration START_LIMIT = Duration.ofSeconds(60);
+    private static final Duration STOP_LIMIT = Duration.ofSeconds(12);
+
+    private final Process process;
+    private final ProcessOutput output;
+
+    private SafekeeperProcess(Process process) {
+        this.process = process;
+        this.output = ProcessOutput.of(process);
+    }
+
+    /** Starts the Safekeeper {@code id} of the platform in {@code data}, without waiting for it to join. */
+    public static SafekeeperProcess start(Path data, String id, int clusterPort) throws IOException {
+        return new SafekeeperProcess(launch(
+                "--roles",
+                "safekeeper",
+                "--safekeeper-id",
+                id,
+                "--data",
+                directory(data, id).toString(),
+                "--pki",
+                data.resolve("pki").toString(),
+                "--seeds",
+                "127.0.0.1:" + clusterPort));
+    }
+
+    /** {@code spg99 node} with any options; its output is on the process's standard output. */
+    public static Process launch(String... options) throws IOException {
+        List<String> command = new ArrayList<>(List.of("node"));
+        command.addAll(List.of(options));
+        return JavaProcess.start("192m", command);
+    }
+
+    public static Path directory(Path data, String id) {
+        return data.resolve("safekeepers").resolve(id);
+    }
+
+    /** Waits until it says that it is a member of a cluster. */
+    public SafekeeperProcess awaitReady() {
+        output.await("is ready", START_LIMIT);
+        return this;
+    }
+
+    /** SIGKILL. */
+    public void kill() {
+        process.destroyForcibly();
+        await();
+    }
+
+    /** SIGTERM, and waits for the orderly end. */
+    public void stop() {
+        process.destroy();
+        await();
+    }
+
+    private void await() {
+        try {
+            if (!process.waitFor(STOP_LIMIT.toSeconds(), TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+                throw new IllegalStateException("the Safekeeper did not end: limit=" + STOP_LIMIT);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        if (process.isAlive()) {
+            kill();
+        }
+    }
+}

@@ -1,0 +1,230 @@
+package io.spg99.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.tests.process.DevProcess;
+import io.spg99.tests.process.LocalPostgres;
+import io.spg99.tests.process.SafekeeperProcess;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.ServerSocket;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Three Safekeepers in processes of their own, which die and come back one by one, together, and with everything else. */
+class SafekeeperProcessesIT {
+
+    private static final List<String> ALL = List.of("sk1", "sk2", "sk3");
+
+    private final Map<String, SafekeeperProcess> safekeepers = new HashMap<>();
+    private final List<Process> launched = new ArrayList<>();
+    private Path directory;
+    private Path data;
+    private int clusterPort;
+
+    @BeforeEach
+    void makeDirectory() throws IOException {
+        directory = DevProcess.temporaryDirectory();
+        data = directory.resolve("data");
+        clusterPort = DevProcess.freePort();
+    }
+
+    @AfterEach
+    void endEverything() throws IOException {
+        launched.forEach(Process::destroyForcibly);
+        safekeepers.values().forEach(SafekeeperProcess::close);
+        LocalPostgres.deleteTree(directory);
+    }
+
+    private Process launchDev() throws IOException {
+        Process dev =
+                DevProcess.launch(data, "--safekeepers", "external", "--cluster-port", String.valueOf(clusterPort));
+        launched.add(dev);
+        return dev;
+    }
+
+    private void start(String id) throws IOException {
+        safekeepers.put(id, SafekeeperProcess.start(data, id, clusterPort));
+    }
+
+    private SafekeeperProcess safekeeper(String id) {
+        return Objects.requireNonNull(safekeepers.get(id), id);
+    }
+
+    private void kill(String id) {
+        safekeeper(id).kill();
+    }
+
+    /** As a user does it for the first time: dev first, which makes the certificates, then the Safekeepers. */
+    private DevProcess startEverything() throws IOException {
+        Process dev = launchDev();
+        Awaitility.await("certificate authority")
+                .atMost(Duration.ofSeconds(30))
+                .until(() -> Files.exists(data.resolve("pki").resolve("ca.crt")));
+        for (String id : ALL) {
+            start(id);
+        }
+        return DevProcess.ready(dev, data);
+    }
+
+    private static Ledger openLedger(DevProcess dev) throws Exception {
+        Ledger ledger = new Ledger(dev.jdbcUrl(), dev.user(), dev.password());
+        ledger.createTable();
+        ledger.start(4);
+        ledger.awaitProgress(100);
+        return ledger;
+    }
+
+    @Test
+    void givenALedger_whenSafekeepersDieAndComeBack_thenTwoAreEnoughAndOneIsNot() throws Exception {
+        try (DevProcess dev = startEverything();
+                Ledger ledger = openLedger(dev)) {
+            safekeepers.values().forEach(SafekeeperProcess::awaitReady);
+
+            kill("sk3");
+            ledger.awaitProgress(200);
+
+            // That sk3 has caught up shows when it is needed for a quorum.
+            start("sk3");
+            safekeeper("sk3").awaitReady();
+            kill("sk1");
+            ledger.awaitProgress(200);
+
+            kill("sk2");
+            int before = settled(ledger);
+            start("sk1");
+            ledger.awaitProgress(200);
+            assertTrue(ledger.acknowledged() > before);
+
+            // The disk of sk2 is lost; what it is given again counts when sk3 is gone too.
+            LocalPostgres.deleteTree(SafekeeperProcess.directory(data, "sk2"));
+            start("sk2");
+            safekeeper("sk2").awaitReady();
+            awaitRefilled("sk2");
+            kill("sk3");
+            ledger.awaitProgress(200);
+
+            ledger.stop();
+            ledger.verify();
+        }
+    }
+
+    /** Waits until nothing more is acknowledged, and makes sure that it stays so. */
+    private static int settled(Ledger ledger) {
+        int[] last = {-1};
+        Awaitility.await("commits wait")
+                .pollInterval(Duration.ofMillis(200))
+                .during(Duration.ofSeconds(2))
+                .atMost(Duration.ofSeconds(10))
+                .until(() -> {
+                    int now = ledger.acknowledged();
+                    boolean same = now == last[0];
+                    last[0] = now;
+                    return same;
+                });
+        return last[0];
+    }
+
+    /** Until a Safekeeper has been given a segment again, both others are needed to say that it may begin anew. */
+    private void awaitRefilled(String id) {
+        Path timelines = SafekeeperProcess.directory(data, id).resolve("timelines");
+        Awaitility.await("WAL of " + id).atMost(Duration.ofSeconds(30)).until(() -> holdsSegments(timelines));
+    }
+
+    private static boolean holdsSegments(Path timelines) throws IOException {
+        if (!Files.isDirectory(timelines)) {
+            return false;
+        }
+        try (Stream<Path> files = Files.walk(timelines)) {
+            return files.anyMatch(file -> file.getFileName().toString().matches("[0-9A-F]{24}"));
+        }
+    }
+
+    @Test
+    void givenALedger_whenTheRestStopsOrEverythingIsKilled_thenSafekeepersJoinAgainAndNothingIsMissing()
+            throws Exception {
+        Ledger ledger;
+        try (DevProcess dev = startEverything()) {
+            ledger = openLedger(dev);
+            dev.stop();
+        }
+        ledger.stop();
+        Process second = launchDev();
+        try (DevProcess dev = DevProcess.ready(second, data)) {
+            ledger.at(dev.jdbcUrl()).verify();
+            ledger = new Ledger(dev.jdbcUrl(), dev.user(), dev.password());
+            ledger.dropTable();
+            ledger.createTable();
+            ledger.start(4);
+            ledger.awaitProgress(200);
+            dev.kill();
+        }
+        ALL.forEach(this::kill);
+        ledger.stop();
+        // The Safekeepers first this time: they wait for their seed.
+        for (String id : ALL) {
+            start(id);
+        }
+        try (DevProcess dev = DevProcess.ready(launchDev(), data)) {
+            ledger.at(dev.jdbcUrl()).verify();
+        }
+        safekeepers.values().forEach(SafekeeperProcess::stop);
+    }
+
+    private void assertRefused(String hint, String... options) throws Exception {
+        Process process = SafekeeperProcess.launch(options);
+        launched.add(process);
+        String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertTrue(process.waitFor(30, TimeUnit.SECONDS), "did not end: " + output);
+        assertEquals(1, process.exitValue(), output);
+        assertEquals(1, output.lines().count(), output);
+        assertTrue(output.startsWith("spg99: ") && output.contains(hint), output);
+    }
+
+    @Test
+    void givenAWrongCall_whenStarted_thenOneLineSaysWhatToDo() throws Exception {
+        Path pki = Files.createDirectory(directory.resolve("pki"));
+        Files.createFile(pki.resolve("ca.crt"));
+        Path foreign = Files.createDirectory(directory.resolve("foreign"));
+        Files.writeString(foreign.resolve("thesis.txt"), "years of work");
+        Path another = Files.createDirectory(directory.resolve("another"));
+        Files.writeString(another.resolve("node.json"), "{\"safekeeper\":\"sk2\"}");
+        try (ServerSocket busy = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            String port = String.valueOf(busy.getLocalPort());
+            String mine = directory.resolve("mine").toString();
+            assertRefused("use dev", call("compute", "sk1", mine, pki));
+            assertRefused("--safekeeper-id", call("safekeeper", "sk4", mine, pki));
+            assertRefused("--pki", call("safekeeper", "sk1", mine, foreign));
+            assertRefused("--data", call("safekeeper", "sk1", foreign.toString(), pki));
+            assertRefused("Safekeeper sk2", call("safekeeper", "sk1", another.toString(), pki));
+            assertRefused("--port", call("safekeeper", "sk1", mine, pki, "--port", port));
+            assertRefused("--wal-port", call("safekeeper", "sk1", mine, pki, "--wal-port", port));
+            assertRefused("--seeds", call("safekeeper", "sk1", mine, pki, "--seeds", "nowhere"));
+            assertRefused("--host", call("safekeeper", "sk1", mine, pki, "--host", "192.0.2.1"));
+        }
+    }
+
+    private static String[] call(String role, String id, String data, Path pki, String... more) {
+        List<String> options = new ArrayList<>(
+                List.of("--roles", role, "--safekeeper-id", id, "--data", data, "--pki", pki.toString()));
+        if (!List.of(more).contains("--seeds")) {
+            options.addAll(List.of("--seeds", "127.0.0.1:1"));
+        }
+        options.addAll(List.of(more));
+        return options.toArray(String[]::new);
+    }
+}

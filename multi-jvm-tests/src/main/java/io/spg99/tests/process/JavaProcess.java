@@ -11,20 +11,20 @@ public final class JavaProcess {
     private JavaProcess() {}
 
     public static Process start(List<String> arguments) throws IOException {
-        return start("1g", arguments);
+        return start(List.of("-Xmx1g"), arguments);
     }
 
-    /** @param heap largest heap, as {@code -Xmx} takes it */
-    public static Process start(String heap, List<String> arguments) throws IOException {
+    /** @param options of this JVM, beside those that every one has */
+    public static Process start(List<String> options, List<String> arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Xmx" + heap,
                 "-XX:+UseSerialGC",
                 "--enable-native-access=ALL-UNNAMED",
                 "-XX:+IgnoreUnrecognizedVMOptions",
                 "-cp",
                 System.getProperty("java.class.path"),
                 "io.spg99.cluster.cli.Main"));
+        command.addAll(1, options);
         command.addAll(arguments);
         return new ProcessBuilder(command).redirectErrorStream(true).start();
     }

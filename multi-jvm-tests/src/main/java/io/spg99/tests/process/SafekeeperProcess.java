@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
@@ -40,7 +41,8 @@ public final class SafekeeperProcess implements AutoCloseable {
     public static Process launch(String... options) throws IOException {
         List<String> command = new ArrayList<>(List.of("node"));
         command.addAll(List.of(options));
-        return JavaProcess.start("192m", command);
+        // Several start at once and live for seconds: the second compiler would cost them more than it gives.
+        return JavaProcess.start(List.of("-Xmx192m", "-XX:TieredStopAtLevel=1"), command);
     }
 
     public static Path directory(Path data, String id) {
@@ -59,10 +61,10 @@ public final class SafekeeperProcess implements AutoCloseable {
         await();
     }
 
-    /** SIGTERM, and waits for the orderly end. */
-    public void stop() {
-        process.destroy();
-        await();
+    /** SIGTERM to all of them at once, and waits for their orderly end. */
+    public static void stopAll(Collection<SafekeeperProcess> safekeepers) {
+        safekeepers.forEach(safekeeper -> safekeeper.process.destroy());
+        safekeepers.forEach(SafekeeperProcess::await);
     }
 
     private void await() {

@@ -63,6 +63,13 @@ final class DevCommand implements Callable<Integer> {
             description = "Where external Safekeepers join (default: ${DEFAULT-VALUE}).")
     private int clusterPort;
 
+    @Option(
+            names = "--train",
+            paramLabel = "ROUNDS",
+            hidden = true,
+            description = "Stop and wake the demo database some times, then end: the launcher's way to record classes.")
+    private int train;
+
     @Option(names = "--reset", description = "Forget everything in DIR first.")
     private boolean reset;
 
@@ -78,6 +85,10 @@ final class DevCommand implements Callable<Integer> {
         platform.stopAtJvmShutdown(() -> stopping.set(true));
         try {
             say(platform.open(this::say));
+            if (train > 0) {
+                platform.train(train);
+                return 0;
+            }
         } catch (IOException | RuntimeException e) {
             if (!stopping.get()) {
                 throw e;

@@ -7,13 +7,19 @@ import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.sql.Statement;
 import java.time.Duration;
+import java.util.concurrent.locks.LockSupport;
 
 /** The database that a new user finds ready, made the way a user makes one: through the API. */
 final class DemoDatabase {
 
     private static final Duration LIMIT = Duration.ofSeconds(60);
     private static final int CREATED = 201;
+    private static final int ACCEPTED = 202;
     private static final int CONFLICT = 409;
     private static final int OK = 200;
 
@@ -35,6 +41,31 @@ final class DemoDatabase {
             demo.post("/v2/tenants/" + tenant + "/dbs", database);
             JsonNode credentials = demo.call("GET", "/v2/tenants/" + tenant + "/credentials", "", OK);
             return credentials.path("dsn_template").asText().replace("{database}", database);
+        }
+    }
+
+    /** Stops and wakes a database {@code rounds} times. */
+    static void train(String url, String key, String tenant, String database, int rounds) throws IOException {
+        String dsn = ensure(url, key, tenant, database);
+        URI address = URI.create(dsn);
+        String[] login = address.getUserInfo().split(":", 2);
+        String jdbcUrl = "jdbc:postgresql://%s:%d%s?sslmode=require"
+                .formatted(address.getHost(), address.getPort(), address.getPath());
+        try (HttpClient http = HttpClient.newHttpClient()) {
+            DemoDatabase demo = new DemoDatabase(http, url, key);
+            String path = "/v2/tenants/" + tenant + "/dbs/" + database;
+            for (int round = 0; round < rounds; round++) {
+                try (Connection connection = DriverManager.getConnection(jdbcUrl, login[0], login[1]);
+                        Statement statement = connection.createStatement()) {
+                    statement.execute("SELECT count(*) FROM pg_class");
+                }
+                demo.call("POST", path + "/stop", "", ACCEPTED);
+                while (!demo.call("GET", path, "", OK).path("state").asText().equals("stopped")) {
+                    LockSupport.parkNanos(Duration.ofMillis(10).toNanos());
+                }
+            }
+        } catch (SQLException e) {
+            throw new IOException("the demo database cannot be used: " + e.getMessage(), e);
         }
     }
 

@@ -49,6 +49,7 @@ public final class DevPlatform {
     }
 
     /**
+     * @param httpPort    0 for any free port, as for {@code gatewayPort}
      * @param clusterPort where external Safekeepers join; not used without
      * @param idleTimeout for databases without one of their own, as {@link IdleTimeout} reads it
      * @param reset       forget everything in {@code data} first
@@ -64,6 +65,10 @@ public final class DevPlatform {
 
         boolean external() {
             return safekeepers == Safekeepers.EXTERNAL;
+        }
+
+        private Options withPorts(int http, int gateway) {
+            return new Options(data, http, gateway, safekeepers, clusterPort, idleTimeout, reset);
         }
     }
 
@@ -95,12 +100,13 @@ public final class DevPlatform {
      * @param progress told of each step that may take more than a moment
      * @throws UserError if the user must change something first
      */
-    public static DevPlatform start(Options options, Consumer<String> progress) throws IOException {
-        if (IdleTimeout.parse(options.idleTimeout()).isEmpty()) {
-            throw new UserError("--idle-timeout %s: %s".formatted(options.idleTimeout(), IdleTimeout.RULE));
+    public static DevPlatform start(Options given, Consumer<String> progress) throws IOException {
+        if (IdleTimeout.parse(given.idleTimeout()).isEmpty()) {
+            throw new UserError("--idle-timeout %s: %s".formatted(given.idleTimeout(), IdleTimeout.RULE));
         }
-        Ports.requireFree(HOST, options.httpPort(), "--http-port");
-        Ports.requireFree(HOST, options.gatewayPort(), "--gateway-port");
+        Options options = given.withPorts(
+                Ports.requireFree(HOST, given.httpPort(), "--http-port"),
+                Ports.requireFree(HOST, given.gatewayPort(), "--gateway-port"));
         if (options.external()) {
             Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
         }
@@ -198,6 +204,11 @@ public final class DevPlatform {
         access.put("database", DATABASE);
         access.put("dsn", DemoDatabase.ensure(apiUrl, apiKey, TENANT, DATABASE));
         return access;
+    }
+
+    /** Stops and wakes the demo database {@code rounds} times, for the sake of what the JVM learns by it. */
+    public void train(int rounds) throws IOException {
+        DemoDatabase.train("http://" + HOST + ":" + options.httpPort(), apiKey, TENANT, DATABASE, rounds);
     }
 
     private String howToStartSafekeepers() {

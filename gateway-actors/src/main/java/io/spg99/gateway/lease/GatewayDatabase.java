@@ -1,7 +1,7 @@
 package io.spg99.gateway.lease;
 
 import java.time.Duration;
-import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -22,6 +22,7 @@ import org.slf4j.LoggerFactory;
  *
  * <pre>
  * no lease, nobody waits    -- Checkout --------------> acquiring (Acquire sent, and again every retry)
+ * acquiring                 -- Coming ----------------> acquiring (the first of the waiting holders may connect)
  * acquiring                 -- Granted ---------------> leased (every waiting holder is granted)
  * acquiring                 -- Refused ---------------> no lease (every waiting holder is refused)
  * leased                    -- Checkout --------------> leased (granted at once)
@@ -63,6 +64,12 @@ final class GatewayDatabase {
     /** A third of the ttl: two renewals may be lost. */
     private static final int RENEWALS_PER_TTL = 3;
 
+    /**
+     * Sessions that may connect ahead of the lease, per generation: a starting PostgreSQL is not to be kept busy with a
+     * herd, nor its connections taken up, before it is ready. The others connect when they are granted.
+     */
+    static final int MAX_AHEAD = 20;
+
     /** @param generation the lease it was granted last; zero while it waits for one */
     private record Holder(boolean counted, int generation) {
         boolean waits() {
@@ -80,10 +87,16 @@ final class GatewayDatabase {
     /** Told the number of checkouts seen, whenever nobody is left: the registry stops us if it has sent no more. */
     private final LongConsumer emptied;
 
-    private final Map<LeaseHolder, Holder> holders = new HashMap<>();
+    /** In the order they came. */
+    private final Map<LeaseHolder, Holder> holders = new LinkedHashMap<>();
+
     private Optional<Lease> lease = Optional.empty();
     /** Highest generation known to be gone; an older grant is a late message. Zero at first. */
     private int revokedGeneration;
+    /** The newest writer said to be coming up, until there is an answer to the Acquire. */
+    private Optional<LeaseEvent.Coming> coming = Optional.empty();
+    /** How many holders were told of it. */
+    private int toldComing;
     /** An Acquire is under way. */
     private boolean acquiring;
     /** Counted connections at the last Renew. */
@@ -142,6 +155,7 @@ final class GatewayDatabase {
 
     private void onEvent(LeaseEvent event) {
         switch (event) {
+            case LeaseEvent.Coming next -> onComing(next);
             case LeaseEvent.Granted granted -> onGranted(granted);
             case LeaseEvent.Revoked revoked -> onRevoked(revoked.generation(), revoked.reason());
             case LeaseEvent.Refused refused -> onRefused(refused);
@@ -155,6 +169,7 @@ final class GatewayDatabase {
             grantWaiting(lease.get());
         } else {
             acquire(Duration.ZERO);
+            coming.ifPresent(next -> tellComing(next, checkout.holder()));
         }
     }
 
@@ -184,6 +199,26 @@ final class GatewayDatabase {
         }
     }
 
+    /** Said again with every Acquire; only the first time counts. */
+    private void onComing(LeaseEvent.Coming next) {
+        int known = Math.max(
+                Math.max(revokedGeneration, lease.map(Lease::generation).orElse(0)),
+                coming.map(LeaseEvent.Coming::generation).orElse(0));
+        if (!acquiring || next.generation() <= known) {
+            return;
+        }
+        coming = Optional.of(next);
+        toldComing = 0;
+        waiting().forEach(holder -> tellComing(next, holder));
+    }
+
+    private void tellComing(LeaseEvent.Coming next, LeaseHolder holder) {
+        if (toldComing < MAX_AHEAD) {
+            toldComing++;
+            holder.coming(next);
+        }
+    }
+
     private void onGranted(LeaseEvent.Granted granted) {
         int current = lease.map(Lease::generation).orElse(0);
         if (granted.generation() <= revokedGeneration || granted.generation() < current) {
@@ -206,8 +241,7 @@ final class GatewayDatabase {
                     granted.host(),
                     granted.port());
         }
-        acquiring = false;
-        timers.cancel(AcquireAgain.INSTANCE);
+        acquired();
         Lease next = new Lease(granted.generation(), granted.host(), granted.port());
         lease = Optional.of(next);
         countTold = -1;
@@ -228,14 +262,17 @@ final class GatewayDatabase {
                 holder.revoked(state.generation(), reason);
             }
         });
+        if (coming.filter(next -> next.generation() <= generation).isPresent()) {
+            coming = Optional.empty();
+            waiting().forEach(holder -> holder.revoked(generation, reason));
+        }
         if (ours && holders.values().stream().anyMatch(Holder::waits)) {
             acquire(Duration.ZERO);
         }
     }
 
     private void onRefused(LeaseEvent.Refused refused) {
-        acquiring = false;
-        timers.cancel(AcquireAgain.INSTANCE);
+        acquired();
         LOG.info("database {}: refused, {} {}", databaseId, refused.sqlState(), refused.message());
         waiting().forEach(holder -> holder.refused(refused));
     }
@@ -244,7 +281,7 @@ final class GatewayDatabase {
         if (holders.values().stream().anyMatch(Holder::waits)) {
             sendAcquire();
         } else {
-            acquiring = false;
+            acquired();
         }
     }
 
@@ -259,6 +296,13 @@ final class GatewayDatabase {
         } else {
             timers.startSingleTimer(AcquireAgain.INSTANCE, AcquireAgain.INSTANCE, delay);
         }
+    }
+
+    /** There is an answer, or nobody wants one any more. */
+    private void acquired() {
+        acquiring = false;
+        coming = Optional.empty();
+        timers.cancel(AcquireAgain.INSTANCE);
     }
 
     private void sendAcquire() {
@@ -305,8 +349,7 @@ final class GatewayDatabase {
         } else if (lease.isPresent() || acquiring) {
             tell(new LeaseCommand.Release(settings.gateway(), LeaseCommand.Release.ANY_GENERATION));
         }
-        acquiring = false;
-        timers.cancel(AcquireAgain.INSTANCE);
+        acquired();
         if (lease.isPresent()) {
             dropLease();
         }

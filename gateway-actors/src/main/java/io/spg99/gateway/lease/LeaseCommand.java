@@ -7,7 +7,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  * What a Gateway asks of a database.
  *
  * <pre>
- * Acquire (wakes the database)  -> Granted, when there is a writer | Refused
+ * Acquire (wakes the database)  -> Coming, when one starts (perhaps) ; Granted, when there is a writer | Refused
  * Renew, every third of the ttl -> nothing | Revoked
  * Release                       -> nothing
  *                                  Revoked, at any time: the writer is gone, close its sessions

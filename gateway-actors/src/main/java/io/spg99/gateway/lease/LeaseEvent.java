@@ -7,6 +7,13 @@ import java.time.Duration;
 public sealed interface LeaseEvent extends GatewayMessage {
 
     /**
+     * A writer is coming up there. Gives no right to use it: a Gateway may connect and log in, but nothing of what the server
+     * answers may reach a client, and nothing of a client the server, before {@link Granted} for the same generation. Not
+     * said reliably, and not taken back: a generation that fails is followed by another one, or by {@link Refused}.
+     */
+    record Coming(int generation, String host, int port) implements LeaseEvent {}
+
+    /**
      * @param host, port where the writer takes TLS connections with the Gateway's client certificate
      * @param ttl        the Gateway renews within this time, or the lease is taken to be given back
      */

@@ -19,6 +19,7 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  *
  * <pre>
  * no writer  -- Acquire ------> waits; Demand to the database, once
+ * no writer  -- WriterComing -> everybody waiting, and who Acquires from now on, is told; all wait on
  * no writer  -- WriterReady --> writer; everybody waiting is granted
  * writer     -- Acquire ------> granted
  * writer     -- Renew --------> lease kept (or made again: an expiry or restart here is not the Gateway's fault)
@@ -58,6 +59,9 @@ public final class ConnectionPools {
     private final Map<String, Held> leases = new HashMap<>();
     private final Map<String, Waiter> waiting = new HashMap<>();
     private Optional<PoolsCommand.WriterReady> writer = Optional.empty();
+    /** What is said to those who wait; empty when there is a writer, and when none is near. */
+    private Optional<LeaseEvent.Coming> coming = Optional.empty();
+
     private Optional<LeaseEvent.Refused> refusal = Optional.empty();
     /** Highest generation known to be gone; zero at first. */
     private int goneGeneration;
@@ -95,6 +99,7 @@ public final class ConnectionPools {
     private Behavior<PoolsCommand> onCommand(PoolsCommand command) {
         switch (command) {
             case PoolsCommand.FromGateway from -> onGateway(from.command());
+            case PoolsCommand.WriterComing next -> onWriterComing(next);
             case PoolsCommand.WriterReady ready -> onWriterReady(ready);
             case PoolsCommand.WriterGone gone -> onWriterGone(gone.reason());
             case PoolsCommand.Refuse refuse -> onRefuse(refuse.answer());
@@ -131,6 +136,7 @@ public final class ConnectionPools {
                 demanded = true;
                 database.tell(PoolsEvent.Demand.INSTANCE);
             }
+            coming.ifPresent(acquire.replyTo()::tell);
         }
     }
 
@@ -168,11 +174,18 @@ public final class ConnectionPools {
         }
     }
 
+    private void onWriterComing(PoolsCommand.WriterComing next) {
+        LeaseEvent.Coming said = new LeaseEvent.Coming(next.generation(), next.host(), next.port());
+        coming = Optional.of(said);
+        waiting.values().forEach(waiter -> waiter.replyTo().tell(said));
+    }
+
     private void onWriterReady(PoolsCommand.WriterReady ready) {
         if (writer.isPresent() && writer.get().generation() != ready.generation()) {
             onWriterGone(LeaseEvent.Reason.WRITER_LOST);
         }
         writer = Optional.of(ready);
+        coming = Optional.empty();
         refusal = Optional.empty();
         demanded = false;
         idleSince = clock.instant();
@@ -189,10 +202,12 @@ public final class ConnectionPools {
         });
         changeLeases(leases::clear);
         writer = Optional.empty();
+        coming = Optional.empty();
     }
 
     private void onRefuse(LeaseEvent.Refused answer) {
         refusal = Optional.of(answer);
+        coming = Optional.empty();
         demanded = false;
         waiting.values().forEach(waiter -> waiter.replyTo().tell(answer));
         waiting.clear();

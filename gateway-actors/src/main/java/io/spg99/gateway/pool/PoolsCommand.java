@@ -11,10 +11,16 @@ public sealed interface PoolsCommand {
     /** A Gateway's word, passed on. */
     record FromGateway(LeaseCommand command) implements PoolsCommand {}
 
+    /**
+     * A writer is coming up: those who wait are told, and those who begin to, until {@link WriterReady}, {@link WriterGone}
+     * or {@link Refuse}. Nobody is granted anything.
+     */
+    record WriterComing(int generation, String host, int port) implements PoolsCommand {}
+
     /** A writer is ready: waiting and new Acquires are granted. */
     record WriterReady(int generation, String host, int port) implements PoolsCommand {}
 
-    /** The writer is gone: all its leases are revoked; new Acquires wait (or are refused after {@link Refuse}). */
+    /** The writer, or the one that was coming up, is gone: all its leases are revoked; new Acquires wait (or are refused after {@link Refuse}). */
     record WriterGone(LeaseEvent.Reason reason) implements PoolsCommand {}
 
     /** From now on every Acquire, waiting or new, is answered with this. Undone by {@link WriterReady} or {@link Admit}. */

@@ -25,6 +25,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * One connection to a writer: TCP, TLS with the Gateway's certificate, login as the tenant's role, then bytes. TLS is
  * negotiated directly (PostgreSQL 17), which saves a round trip. Lives on its client's event loop.
+ *
+ * <p>One that is connected ahead of its lease says nothing of its login before {@link #admit}, and takes no bytes: what a
+ * writer shows before it is ready may never have been (rule W8).
  */
 final class BackendConnection extends ChannelInboundHandlerAdapter {
 
@@ -52,17 +55,29 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
     private enum Phase {
         CONNECTING,
         LOGIN,
+        /** Logged in, and not admitted. */
+        HELD,
         OPEN,
         CLOSED
     }
+
+    /** Bytes of a login kept until it is admitted; PostgreSQL's is about 500. */
+    private static final int MAX_HELD_BYTES = 65_536;
+
+    /** It is about to end, or its settings have changed: either way a new connection is better. */
+    private static final String UNASKED = "the backend spoke without being asked";
 
     private final GatewayContext gateway;
     private final Lease lease;
     private final Map<String, String> parameters;
     private final Listener listener;
+    private final boolean ahead;
     private final BackendLogin login = new BackendLogin();
 
     private Phase phase = Phase.CONNECTING;
+    /** The lease is there: the login may be told of. At first true unless {@code ahead}. */
+    private boolean admitted;
+
     private @Nullable Channel channel;
     private @Nullable Future<?> timeout;
     /** Bytes of the login not yet complete, and what is collected for the client. */
@@ -71,7 +86,10 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
     private @Nullable ByteBuf forClient;
     private BackendLogin.LoggedIn key = new BackendLogin.LoggedIn(0, 0);
 
-    private BackendConnection(GatewayContext gateway, Lease lease, Map<String, String> parameters, Listener listener) {
+    private BackendConnection(
+            GatewayContext gateway, Lease lease, Map<String, String> parameters, Listener listener, boolean ahead) {
+        this.ahead = ahead;
+        admitted = !ahead;
         this.gateway = gateway;
         this.lease = lease;
         this.parameters = parameters;
@@ -81,9 +99,19 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
     /** Begins to connect. */
     static BackendConnection connect(
             GatewayContext gateway, Lease lease, Map<String, String> parameters, EventLoop loop, Listener listener) {
-        BackendConnection connection = new BackendConnection(gateway, lease, parameters, listener);
+        return connect(new BackendConnection(gateway, lease, parameters, listener, false), loop);
+    }
+
+    /** Begins to connect and log in, no further: there is no lease yet, only the expectation of this one. */
+    static BackendConnection connectAhead(
+            GatewayContext gateway, Lease expected, Map<String, String> parameters, EventLoop loop, Listener listener) {
+        return connect(new BackendConnection(gateway, expected, parameters, listener, true), loop);
+    }
+
+    private static BackendConnection connect(BackendConnection connection, EventLoop loop) {
+        GatewayContext gateway = connection.gateway;
         gateway.metrics().backendConnects.increment();
-        ChannelFuture connecting = open(gateway, lease, loop, connection);
+        ChannelFuture connecting = open(gateway, connection.lease, loop, connection);
         connection.channel = connecting.channel();
         connection.timeout = loop.schedule(
                 () -> connection.fail("login timeout"),
@@ -130,9 +158,22 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
         return lease;
     }
 
+    /** Begun before there was a lease: that it failed says nothing about the writer that is ready. */
+    boolean ahead() {
+        return ahead;
+    }
+
     /** The backend's own key, for cancel requests. */
     BackendLogin.LoggedIn key() {
         return key;
+    }
+
+    /** The lease expected is there: goes on as if it were connected with it. */
+    void admit() {
+        admitted = true;
+        if (phase == Phase.HELD && incoming != null && forClient != null) {
+            open(incoming, forClient);
+        }
     }
 
     void write(ByteBuf bytes) {
@@ -158,7 +199,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
 
     /** Takes leave as the protocol has it, then closes. Not to be called in the middle of a client's message. */
     void terminate() {
-        if (channel != null && phase == Phase.OPEN) {
+        if (channel != null && (phase == Phase.OPEN || phase == Phase.HELD)) {
             ByteBuf out = channel.alloc().buffer(8);
             ClientMessages.terminate(out);
             channel.writeAndFlush(out);
@@ -168,7 +209,7 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
 
     /** Closes without a further word to the listener. */
     void close() {
-        boolean open = phase == Phase.OPEN;
+        boolean open = phase == Phase.OPEN || phase == Phase.HELD;
         if (phase == Phase.CLOSED) {
             return;
         }
@@ -183,16 +224,20 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
     }
 
     private void fail(String reason) {
-        if (phase == Phase.CONNECTING || phase == Phase.LOGIN) {
+        if (phase == Phase.CONNECTING || phase == Phase.LOGIN || phase == Phase.HELD) {
             close();
             listener.failed(reason);
         }
     }
 
-    private void releaseLogin() {
+    private void stopTimeout() {
         if (timeout != null) {
             timeout.cancel(false);
         }
+    }
+
+    private void releaseLogin() {
+        stopTimeout();
         if (incoming != null) {
             incoming.release();
             incoming = null;
@@ -226,6 +271,10 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
         switch (phase) {
             case OPEN -> listener.received(bytes);
             case LOGIN -> onLoginBytes(ctx, bytes);
+            case HELD -> {
+                bytes.release();
+                fail(UNASKED);
+            }
             case CONNECTING, CLOSED -> bytes.release();
         }
     }
@@ -238,27 +287,42 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
         ByteBuf collected = forClient == null ? ctx.alloc().buffer() : forClient;
         forClient = collected;
         BackendLogin.Step step = login.feed(in, collected);
+        if (!admitted && collected.readableBytes() > MAX_HELD_BYTES) {
+            fail("more than " + MAX_HELD_BYTES + " bytes of login");
+            return;
+        }
         switch (step) {
             case BackendLogin.Waiting waiting -> in.discardSomeReadBytes();
-            case BackendLogin.LoggedIn loggedIn -> {
-                key = loggedIn;
-                phase = Phase.OPEN;
-                gateway.metrics().backends.incrementAndGet();
-                incoming = null;
-                forClient = null;
-                releaseLogin();
-                listener.loggedIn(collected);
-                if (in.isReadable()) {
-                    listener.received(in);
-                } else {
-                    in.release();
-                }
-            }
+            case BackendLogin.LoggedIn loggedIn -> onLoggedIn(loggedIn, in, collected);
             case BackendLogin.Refused refused -> {
                 close();
                 listener.refused(refused.error());
             }
             case BackendLogin.Unexpected unexpected -> fail(unexpected.what());
+        }
+    }
+
+    private void onLoggedIn(BackendLogin.LoggedIn loggedIn, ByteBuf rest, ByteBuf collected) {
+        key = loggedIn;
+        phase = Phase.HELD;
+        gateway.metrics().backends.incrementAndGet();
+        stopTimeout();
+        if (admitted) {
+            open(rest, collected);
+        } else if (rest.isReadable()) {
+            fail(UNASKED);
+        }
+    }
+
+    private void open(ByteBuf rest, ByteBuf collected) {
+        phase = Phase.OPEN;
+        incoming = null;
+        forClient = null;
+        listener.loggedIn(collected);
+        if (rest.isReadable()) {
+            listener.received(rest);
+        } else {
+            rest.release();
         }
     }
 

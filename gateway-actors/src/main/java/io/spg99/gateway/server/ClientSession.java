@@ -34,7 +34,8 @@ import org.slf4j.LoggerFactory;
  * it, the backend connection too, runs on the client channel's event loop.
  *
  * <pre>
- * WAITING    -- granted --------------> CONNECTING
+ * WAITING    -- coming ---------------> WAITING, with a backend that connects, logs in and is held
+ * WAITING    -- granted --------------> CONNECTING (with that backend if it is of this lease, or with a new one)
  * CONNECTING -- backend logged in ----> PROXYING
  * CONNECTING -- connect failed -------> WAITING (the database is asked again)
  * WAITING, CONNECTING -- wake timeout, refused, cancel request -> CLOSED with an error
@@ -93,7 +94,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     private int earlyBytes;
     /** A connect has failed; logged once, however often it is tried. */
     private boolean retrying;
-    /** Set while CONNECTING, PROXYING and ABANDONED. */
+    /** Set while CONNECTING, PROXYING and ABANDONED; while WAITING if it was connected ahead of the grant, held then. */
     private @Nullable BackendConnection backend;
 
     ClientSession(ClientConnection connection, String databaseId, Map<String, String> parameters) {
@@ -136,14 +137,62 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     }
 
     @Override
+    public void coming(LeaseEvent.Coming coming) {
+        client.eventLoop().execute(() -> onComing(coming));
+    }
+
+    private void onComing(LeaseEvent.Coming coming) {
+        if (phase == Phase.WAITING) {
+            dropHeld("another writer is coming up");
+            Lease expected = new Lease(coming.generation(), coming.host(), coming.port());
+            backend = BackendConnection.connectAhead(
+                    gateway, expected, parameters, client.eventLoop(), new FromBackend());
+        }
+    }
+
+    /** What was connected ahead is of no use. Nobody is told: the grant will lead to a connection as ever. */
+    private void dropHeld(String reason) {
+        BackendConnection held = backend;
+        if (held != null) {
+            LOG.debug(
+                    "session {}: drops its connection to the coming generation {}, {}",
+                    connection.id,
+                    held.lease().generation(),
+                    reason);
+            backend = null;
+            held.terminate();
+        }
+    }
+
+    @Override
     public void granted(Lease lease) {
         client.eventLoop().execute(() -> onGranted(lease));
     }
 
     private void onGranted(Lease lease) {
-        if (phase == Phase.WAITING) {
+        if (phase != Phase.WAITING) {
+            return;
+        }
+        BackendConnection held = backend;
+        if (held != null && held.lease().equals(lease)) {
             phase = Phase.CONNECTING;
-            backend = BackendConnection.connect(gateway, lease, parameters, client.eventLoop(), new FromBackend());
+            held.admit();
+        } else {
+            dropHeld("generation " + lease.generation() + " is granted");
+            connect(lease);
+        }
+    }
+
+    private void connect(Lease lease) {
+        phase = Phase.CONNECTING;
+        backend = BackendConnection.connect(gateway, lease, parameters, client.eventLoop(), new FromBackend());
+    }
+
+    /** It may have come too early (there was no role yet). If the lease is there by now, it is tried as ever. */
+    private void aheadFailed(BackendConnection failed, String reason) {
+        dropHeld(reason);
+        if (phase == Phase.CONNECTING) {
+            connect(failed.lease());
         }
     }
 
@@ -171,7 +220,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
             case CONNECTING -> waitAgain(current, "generation revoked");
             case PROXYING -> lost(WRITER_LOST);
             case ABANDONED -> end();
-            case WAITING, CLOSED -> {}
+            case WAITING -> dropHeld("generation revoked");
+            case CLOSED -> {}
         }
     }
 
@@ -322,7 +372,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         @Override
         public void refused(SqlError error) {
             BackendConnection current = backend;
-            if (current != null && RETRIED.contains(error.sqlState())) {
+            if (current != null && current.ahead()) {
+                aheadFailed(current, error.sqlState() + " " + error.message());
+            } else if (current != null && RETRIED.contains(error.sqlState())) {
                 waitAgain(current, error.sqlState() + " " + error.message());
             } else {
                 fail(error);
@@ -332,7 +384,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         @Override
         public void failed(String reason) {
             BackendConnection current = backend;
-            if (current != null && phase == Phase.CONNECTING) {
+            if (current != null && current.ahead()) {
+                aheadFailed(current, reason);
+            } else if (current != null && phase == Phase.CONNECTING) {
                 waitAgain(current, reason);
             }
         }
@@ -411,7 +465,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         if (phase == Phase.CLOSED) {
             return;
         }
-        boolean polite = phase == Phase.PROXYING && !fromClient.midMessage() && !tracker.terminated();
+        boolean polite = phase == Phase.WAITING
+                || (phase == Phase.PROXYING && !fromClient.midMessage() && !tracker.terminated());
         phase = Phase.CLOSED;
         stopWaiting();
         key.ifPresent(gateway.cancelKeys()::remove);

@@ -116,6 +116,8 @@ public final class GatewayServer {
         ActorRef<GatewayRegistry.Command> registry = system.systemActorOf(
                 GatewayRegistry.create(leaseSettings, databases, new LeaseMetrics(metrics)), name, Props.empty());
         SecureRandom random = new SecureRandom();
+        MockVerifiers mocks = new MockVerifiers(random);
+        WarmUp.run(tls, settings, mocks);
         boolean epoll = Epoll.isAvailable();
         ChannelFactory<SocketChannel> sockets = epoll ? EpollSocketChannel::new : NioSocketChannel::new;
         ChannelFactory<ServerSocketChannel> listeners =
@@ -124,7 +126,7 @@ public final class GatewayServer {
                 settings,
                 tls,
                 tenants,
-                new MockVerifiers(random),
+                mocks,
                 registry,
                 new GatewayMetrics(metrics),
                 new CancelKeys(random),

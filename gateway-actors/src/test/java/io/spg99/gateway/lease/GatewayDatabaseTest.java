@@ -4,6 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.time.Duration;
+import java.util.List;
+import java.util.stream.Stream;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.ManualTime;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
@@ -39,6 +41,11 @@ class GatewayDatabaseTest {
         private final TestProbe<Object> told = actors.createTestProbe();
 
         @Override
+        public void coming(LeaseEvent.Coming coming) {
+            told.ref().tell(coming);
+        }
+
+        @Override
         public void granted(Lease lease) {
             told.ref().tell(lease);
         }
@@ -69,6 +76,10 @@ class GatewayDatabaseTest {
         void expectLease(int generation) {
             told.expectMessage(new Lease(generation, "host", 5432));
         }
+    }
+
+    private static LeaseEvent.Coming coming(int generation) {
+        return new LeaseEvent.Coming(generation, "host", 5432);
     }
 
     private static LeaseEvent granted(int generation) {
@@ -113,6 +124,88 @@ class GatewayDatabaseTest {
         database.expectNoMessage(A_MOMENT);
         assertEquals(1, meters.get("spg99.lease.active").gauge().value());
         assertEquals(1, meters.get("spg99.lease.acquire").counter().count());
+    }
+
+    @Test
+    void givenWaitingSessions_whenAWriterComes_thenEachIsToldOnceAndThenGranted() {
+        Session one = new Session().checkout();
+        ActorRef<LeaseEvent> gateway = expectAcquire();
+        gateway.tell(coming(2));
+        gateway.tell(coming(2));
+        one.told.expectMessage(coming(2));
+        one.told.expectNoMessage(A_MOMENT);
+        Session two = new Session().checkout();
+        two.told.expectMessage(coming(2));
+        gateway.tell(granted(2));
+        one.expectLease(2);
+        two.expectLease(2);
+        expectRenew(2, 2);
+        gateway.tell(coming(2));
+        gateway.tell(coming(3));
+        one.told.expectNoMessage(A_MOMENT);
+    }
+
+    @Test
+    void givenAHerd_whenAWriterComes_thenOnlyTheFirstMayConnectAheadAndAllAreGranted() {
+        List<Session> first = herd(GatewayDatabase.MAX_AHEAD - 1);
+        ActorRef<LeaseEvent> gateway = expectAcquire();
+        gateway.tell(coming(2));
+        first.forEach(session -> session.told.expectMessage(coming(2)));
+        Session last = new Session().checkout();
+        last.told.expectMessage(coming(2));
+        Session tooMany = new Session().checkout();
+        tooMany.told.expectNoMessage(A_MOMENT);
+        gateway.tell(granted(2));
+        first.forEach(session -> session.expectLease(2));
+        last.expectLease(2);
+        tooMany.expectLease(2);
+    }
+
+    private List<Session> herd(int size) {
+        return Stream.generate(() -> new Session().checkout()).limit(size).toList();
+    }
+
+    @Test
+    void givenAWriterThatComes_whenAnotherOneDoesInstead_thenTheNewOneIsSaidAndOldWordsAreIgnored() {
+        Session session = new Session().checkout();
+        ActorRef<LeaseEvent> gateway = expectAcquire();
+        gateway.tell(coming(2));
+        session.told.expectMessage(coming(2));
+        gateway.tell(coming(3));
+        session.told.expectMessage(coming(3));
+        gateway.tell(coming(2));
+        gateway.tell(granted(4));
+        session.expectLease(4);
+    }
+
+    @Test
+    void givenAWriterThatComes_whenRevoked_thenThoseWhoWaitDropIt() {
+        Session session = new Session().checkout();
+        ActorRef<LeaseEvent> gateway = expectAcquire();
+        gateway.tell(coming(2));
+        session.told.expectMessage(coming(2));
+        gateway.tell(lost(2));
+        session.told.expectMessage(lost(2));
+        gateway.tell(coming(2));
+        Session next = new Session().checkout();
+        next.told.expectNoMessage(A_MOMENT);
+        gateway.tell(granted(3));
+        session.expectLease(3);
+        next.expectLease(3);
+    }
+
+    @Test
+    void givenAWriterThatComes_whenEverybodyHasGone_thenItIsForgotten() {
+        Session session = new Session().checkout();
+        ActorRef<LeaseEvent> gateway = expectAcquire();
+        gateway.tell(coming(2));
+        session.told.expectMessage(coming(2));
+        session.done();
+        database.expectMessage(new LeaseCommand.Release("gw", LeaseCommand.Release.ANY_GENERATION));
+        gateway.tell(coming(3));
+        Session next = new Session().checkout();
+        expectAcquire();
+        next.told.expectNoMessage(A_MOMENT);
     }
 
     @Test

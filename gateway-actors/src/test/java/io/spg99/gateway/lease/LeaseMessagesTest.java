@@ -18,6 +18,7 @@ class LeaseMessagesTest {
                             new LeaseCommand.Acquire("gw", replyTo),
                             new LeaseCommand.Renew("gw", 2, 5, replyTo),
                             new LeaseCommand.Release("gw", 2),
+                            new LeaseEvent.Coming(2, "host", 5432),
                             new LeaseEvent.Granted(2, "host", 5432, Duration.ofSeconds(15)),
                             new LeaseEvent.Revoked(2, LeaseEvent.Reason.STOPPED),
                             new LeaseEvent.Refused("57P03", "being deleted", "hint"))

@@ -92,6 +92,14 @@ class ConnectionPoolsTest {
         pools.tell(new PoolsCommand.WriterReady(generation, "host", 5432));
     }
 
+    private void coming(int generation) {
+        pools.tell(new PoolsCommand.WriterComing(generation, "host", 5432));
+    }
+
+    private static LeaseEvent said(int generation) {
+        return new LeaseEvent.Coming(generation, "host", 5432);
+    }
+
     private static LeaseEvent granted(int generation) {
         return new LeaseEvent.Granted(generation, "host", 5432, TTL);
     }
@@ -115,6 +123,41 @@ class ConnectionPoolsTest {
         one.expectNoMessage(A_MOMENT);
         assertEquals(0, activity().waiting());
         assertEquals(2, activity().leases());
+    }
+
+    @Test
+    void givenWaiting_whenAWriterComes_thenAllAreToldAndStillWait() {
+        acquire("one", one);
+        coming(2);
+        one.expectMessage(said(2));
+        acquire("two", two);
+        two.expectMessage(said(2));
+        assertEquals(2, activity().waiting());
+        assertEquals(0, activity().leases());
+        ready(2);
+        one.expectMessage(granted(2));
+        two.expectMessage(granted(2));
+        acquire("one", one);
+        one.expectMessage(granted(2));
+        one.expectNoMessage(A_MOMENT);
+    }
+
+    @Test
+    void givenAWriterThatComes_whenItIsGoneOrRefused_thenTheNextToWaitIsNotTold() {
+        acquire("one", one);
+        coming(2);
+        one.expectMessage(said(2));
+        pools.tell(new PoolsCommand.WriterGone(LeaseEvent.Reason.WRITER_LOST));
+        acquire("two", two);
+        two.expectNoMessage(A_MOMENT);
+        coming(3);
+        one.expectMessage(said(3));
+        two.expectMessage(said(3));
+        pools.tell(new PoolsCommand.Refuse(REFUSED));
+        one.expectMessage(REFUSED);
+        pools.tell(PoolsCommand.Admit.INSTANCE);
+        acquire("one", one);
+        one.expectNoMessage(A_MOMENT);
     }
 
     @Test

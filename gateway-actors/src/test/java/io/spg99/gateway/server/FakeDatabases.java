@@ -38,6 +38,20 @@ final class FakeDatabases implements DatabaseLeases {
         answerWith(new LeaseEvent.Granted(generation, "127.0.0.1", writerPort, TTL));
     }
 
+    /** A writer comes up: those who wait are told, and those who begin to. They wait on. */
+    synchronized void coming() {
+        comingAt(writerPort);
+    }
+
+    synchronized void comingAt(int port) {
+        answerWith(new LeaseEvent.Coming(generation, "127.0.0.1", port));
+    }
+
+    /** The attempt has failed: the next that comes is of the next generation. */
+    synchronized void attemptFailed() {
+        generation++;
+    }
+
     /** Says that the writer is there, which it is not. */
     synchronized void awakeAt(int port) {
         answerWith(new LeaseEvent.Granted(generation, "127.0.0.1", port, TTL));

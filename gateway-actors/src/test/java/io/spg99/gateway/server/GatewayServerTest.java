@@ -1,6 +1,7 @@
 package io.spg99.gateway.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -10,7 +11,10 @@ import io.spg99.gateway.lease.LeaseEvent;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.net.InetAddress;
+import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -242,6 +246,259 @@ class GatewayServerTest {
             assertEquals("1", query(connection, "SELECT 1"));
         }
     }
+
+    // ---- connecting ahead of the grant
+
+    @Test
+    void givenComing_whenGranted_thenTheConnectionMadeAheadIsUsed() throws Exception {
+        double connects = asleepAndCountConnects();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        awaitAcquire();
+        gateway.databases.coming();
+        awaitBackends(1);
+        assertFalse(connecting.isDone());
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            assertEquals(TestPostgres.USER, query(connection, "SELECT current_user"));
+            assertEquals(connects + 1, metric(CONNECTS));
+        }
+        awaitBackends(0);
+    }
+
+    @Test
+    void givenComingAndGrantedAtOnce_whenConnecting_thenOneConnectionIsMade() throws Exception {
+        double connects = asleepAndCountConnects();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        awaitAcquire();
+        gateway.databases.coming();
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            assertEquals(connects + 1, metric(CONNECTS));
+        }
+    }
+
+    @Test
+    void givenComing_whenNothingFollows_thenTheClientSeesNothingAndItsWordsGoNowhere() throws Exception {
+        asleepAndCountConnects();
+        try (RawClient client = new RawClient(gateway.server.port())) {
+            client.logIn(TestPostgres.USER, TestPostgres.DATABASE, GatewayFixture.PASSWORD);
+            client.query("CREATE TABLE too_early ()");
+            awaitAcquire();
+            gateway.databases.coming();
+            awaitBackends(1);
+            // The notice of a long wait is all there is: it comes after the backend has said that it is ready.
+            assertMessage("N", "is waking up", client.message());
+            awaitBackends(1);
+            assertMessage("E", "did not become ready in time", client.message());
+            assertTrue(client.closed());
+        }
+        awaitBackends(0);
+        await("the backend to have gone", () -> tenantBackends().equals("0"));
+        assertEquals("0", tables("too_early"));
+    }
+
+    @Test
+    void givenClientThatSpeaksEarly_whenGrantedAfterComing_thenItsWordsAreHeardInOrder() throws Exception {
+        asleepAndCountConnects();
+        try (RawClient client = new RawClient(gateway.server.port())) {
+            client.logIn(TestPostgres.USER, TestPostgres.DATABASE, GatewayFixture.PASSWORD);
+            client.query("SELECT 40 + 2");
+            awaitAcquire();
+            gateway.databases.coming();
+            awaitBackends(1);
+            gateway.databases.awake();
+            String message = client.message();
+            while (!message.startsWith("Z")) {
+                assertTrue(message.startsWith("S") || message.startsWith("N"), message);
+                message = client.message();
+            }
+            assertMessage("T", "column", client.message());
+            assertMessage("D", "42", client.message());
+        }
+    }
+
+    @Test
+    void givenComing_whenAnotherGenerationIsGrantedElsewhere_thenThatOneIsUsed() throws Exception {
+        double connects = asleepAndCountConnects();
+        try (ServerSocket silent = new ServerSocket(0, 5, InetAddress.getLoopbackAddress())) {
+            Future<Connection> connecting = clients.submit(() -> gateway.connect());
+            awaitAcquire();
+            gateway.databases.comingAt(silent.getLocalPort());
+            await("a connection ahead", () -> metric(CONNECTS) == connects + 1);
+            gateway.databases.attemptFailed();
+            gateway.databases.coming();
+            awaitBackends(1);
+            gateway.databases.attemptFailed();
+            gateway.databases.awake();
+            try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+                assertEquals("1", query(connection, "SELECT 1"));
+                assertEquals(connects + 3, metric(CONNECTS));
+                await("one backend", () -> tenantBackends().equals("1"));
+            }
+        }
+    }
+
+    @Test
+    void givenComing_whenTheConnectionAheadIsRefused_thenTheGrantConnectsAsEver() throws Exception {
+        double connects = asleepAndCountConnects();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        awaitAcquire();
+        gateway.databases.comingAt(1);
+        await("a connection ahead", () -> metric(CONNECTS) == connects + 1);
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            assertEquals(connects + 2, metric(CONNECTS));
+        }
+    }
+
+    @Test
+    void givenNoRoleYet_whenConnectedAhead_thenItsRefusalIsNotTheClients() throws Exception {
+        double connects = asleepAndCountConnects();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        awaitAcquire();
+        postgres.admin("ALTER ROLE " + TestPostgres.USER + " NOLOGIN");
+        try {
+            gateway.databases.coming();
+            await("a refused login", () -> Files.readString(postgres.log()).contains("is not permitted to log in"));
+        } finally {
+            postgres.admin("ALTER ROLE " + TestPostgres.USER + " LOGIN");
+        }
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            assertEquals(connects + 2, metric(CONNECTS));
+        }
+    }
+
+    @Test
+    void givenConnectionAhead_whenItsBackendEnds_thenTheGrantConnectsAnew() throws Exception {
+        double connects = asleepAndCountConnects();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        awaitAcquire();
+        gateway.databases.coming();
+        awaitBackends(1);
+        postgres.admin(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '" + TestPostgres.USER + "'");
+        awaitBackends(0);
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+            assertEquals(connects + 2, metric(CONNECTS));
+        }
+    }
+
+    @Test
+    void givenConnectionAhead_whenTheClientGoesAway_thenItIsClosed() throws Exception {
+        asleepAndCountConnects();
+        try (RawClient client = new RawClient(gateway.server.port())) {
+            client.logIn(TestPostgres.USER, TestPostgres.DATABASE, GatewayFixture.PASSWORD);
+            awaitAcquire();
+            gateway.databases.coming();
+            awaitBackends(1);
+        }
+        awaitBackends(0);
+        await("the backend to have gone", () -> tenantBackends().equals("0"));
+    }
+
+    @Test
+    void givenConnectionAhead_whenRefused_thenItIsClosedAndTheErrorIsTheClients() throws Exception {
+        asleepAndCountConnects();
+        Future<SQLException> failed = clients.submit(() -> assertThrows(SQLException.class, () -> gateway.connect()));
+        awaitAcquire();
+        gateway.databases.coming();
+        awaitBackends(1);
+        gateway.databases.refusing(new LeaseEvent.Refused("58000", "the database is in error", ""));
+        assertEquals("58000", failed.get(10, TimeUnit.SECONDS).getSQLState());
+        awaitBackends(0);
+    }
+
+    @Test
+    void givenConnectionAhead_whenRevoked_thenItIsClosedAndTheNextGrantIsUsed() throws Exception {
+        asleepAndCountConnects();
+        Future<Connection> connecting = clients.submit(() -> gateway.connect());
+        awaitAcquire();
+        gateway.databases.coming();
+        awaitBackends(1);
+        gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST);
+        awaitBackends(0);
+        gateway.databases.awake();
+        try (Connection connection = connecting.get(10, TimeUnit.SECONDS)) {
+            assertEquals("1", query(connection, "SELECT 1"));
+        }
+    }
+
+    @Test
+    void givenConnectionAhead_whenTheWaitIsCancelled_then57014AndItIsClosed() throws Exception {
+        asleepAndCountConnects();
+        try (RawClient client = new RawClient(gateway.server.port())) {
+            int[] key = client.logIn(TestPostgres.USER, TestPostgres.DATABASE, GatewayFixture.PASSWORD);
+            awaitAcquire();
+            gateway.databases.coming();
+            awaitBackends(1);
+            try (RawClient canceler = new RawClient(gateway.server.port())) {
+                canceler.sslRequest().answer();
+                canceler.startTls().packet(80877102, key[0], key[1]);
+                assertTrue(canceler.closed());
+            }
+            String error = client.message();
+            while (error.startsWith("N")) {
+                error = client.message();
+            }
+            assertMessage("E", "57014", error);
+        }
+        awaitBackends(0);
+    }
+
+    private static final String CONNECTS = "spg99_pool_backend_connect_total";
+
+    /** Nobody is connected, the database sleeps. */
+    private static double asleepAndCountConnects() throws SQLException {
+        gateway.databases.asleep();
+        await("earlier sessions to be gone", () -> metric("spg99_lease_active") == 0);
+        awaitBackends(0);
+        // A query the Gateway has let go of may still run there.
+        terminateBackends();
+        await("earlier backends to be gone", () -> tenantBackends().equals("0"));
+        gateway.databases.asleep();
+        return metric(CONNECTS);
+    }
+
+    private static void terminateBackends() throws SQLException {
+        postgres.admin(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '" + TestPostgres.USER + "'");
+    }
+
+    private static void awaitAcquire() {
+        await(
+                "an Acquire",
+                () -> !gateway.databases.told(LeaseCommand.Acquire.class).isEmpty());
+    }
+
+    /** Logged-in backends, as the Gateway counts them. */
+    private static void awaitBackends(int expected) {
+        await(expected + " backends", () -> metric("spg99_pool_total_conns") == expected);
+    }
+
+    private static String tenantBackends() throws SQLException {
+        try (Connection admin = postgres.admin()) {
+            return query(admin, "SELECT count(*) FROM pg_stat_activity WHERE usename = '" + TestPostgres.USER + "'");
+        }
+    }
+
+    private static String tables(String name) throws SQLException {
+        try (Connection admin = postgres.adminOf(TestPostgres.DATABASE)) {
+            return query(admin, "SELECT count(*) FROM pg_class WHERE relname = '" + name + "'");
+        }
+    }
+
+    private static void assertMessage(String type, String part, String message) {
+        assertTrue(message.startsWith(type) && message.contains(part), message);
+    }
+
+    // ---- other clients
 
     @Test
     void givenMetricsExporter_whenConnected_thenItDoesNotCount() throws Exception {

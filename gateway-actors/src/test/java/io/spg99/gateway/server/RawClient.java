@@ -9,8 +9,15 @@ import java.net.InetAddress;
 import java.net.Socket;
 import java.net.SocketException;
 import java.nio.charset.StandardCharsets;
+import java.security.GeneralSecurityException;
+import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
+import java.util.Base64;
 import java.util.Map;
+import javax.crypto.Mac;
+import javax.crypto.SecretKeyFactory;
+import javax.crypto.spec.PBEKeySpec;
+import javax.crypto.spec.SecretKeySpec;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
@@ -85,6 +92,63 @@ final class RawClient implements AutoCloseable {
         byte[] body = new byte[in.readInt() - 4];
         in.readFully(body);
         return type + new String(body, StandardCharsets.ISO_8859_1).replace('\0', '\n');
+    }
+
+    /**
+     * TLS, startup packet, password.
+     *
+     * @return process id and secret for a cancel request
+     */
+    int[] logIn(String user, String database, String password) throws Exception {
+        sslRequest().answer();
+        startTls().startup(3 << 16, Map.of("user", user, "database", database));
+        message();
+        sendSasl("SCRAM-SHA-256\0", "n,,n=,r=abc");
+        String challenge = message().substring(5);
+        String[] fields = challenge.split(",", 3);
+        byte[] salt = Base64.getDecoder().decode(fields[1].substring(2));
+        int iterations = Integer.parseInt(fields[2].substring(2));
+        byte[] salted = SecretKeyFactory.getInstance("PBKDF2WithHmacSHA256")
+                .generateSecret(new PBEKeySpec(password.toCharArray(), salt, iterations, 256))
+                .getEncoded();
+        byte[] key = hmac(salted, "Client Key");
+        byte[] signature = hmac(
+                MessageDigest.getInstance("SHA-256").digest(key), "n=,r=abc," + challenge + ",c=biws," + fields[0]);
+        for (int i = 0; i < key.length; i++) {
+            key[i] ^= signature[i];
+        }
+        sendSasl("", "c=biws," + fields[0] + ",p=" + Base64.getEncoder().encodeToString(key));
+        message();
+        message();
+        in.readByte();
+        in.readInt();
+        return new int[] {in.readInt(), in.readInt()};
+    }
+
+    private static byte[] hmac(byte[] key, String data) throws GeneralSecurityException {
+        Mac mac = Mac.getInstance("HmacSHA256");
+        mac.init(new SecretKeySpec(key, "HmacSHA256"));
+        return mac.doFinal(data.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** An initial response names the mechanism and the length of its data. */
+    private void sendSasl(String mechanism, String data) throws IOException {
+        boolean initial = !mechanism.isEmpty();
+        byte[] bytes = data.getBytes(StandardCharsets.UTF_8);
+        out.writeByte('p');
+        out.writeInt(4 + mechanism.length() + (initial ? 4 : 0) + bytes.length);
+        out.writeBytes(mechanism);
+        if (initial) {
+            out.writeInt(bytes.length);
+        }
+        send(bytes);
+    }
+
+    RawClient query(String sql) throws IOException {
+        byte[] bytes = (sql + "\0").getBytes(StandardCharsets.UTF_8);
+        out.writeByte('Q');
+        out.writeInt(4 + bytes.length);
+        return send(bytes);
     }
 
     /** Waits for the end; what comes before is of no interest. */

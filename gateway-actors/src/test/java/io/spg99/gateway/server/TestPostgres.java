@@ -71,14 +71,22 @@ final class TestPostgres {
         return root;
     }
 
+    Path log() {
+        return root.resolve("log");
+    }
+
     TestCertificates certificates() {
         return certificates;
     }
 
     /** As superuser, past the Gateway. */
     Connection admin() throws SQLException {
+        return adminOf("postgres");
+    }
+
+    Connection adminOf(String database) throws SQLException {
         return DriverManager.getConnection(
-                "jdbc:postgresql://127.0.0.1:" + port + "/postgres?sslmode=disable", "postgres", "");
+                "jdbc:postgresql://127.0.0.1:" + port + "/" + database + "?sslmode=disable", "postgres", "");
     }
 
     void admin(String sql) throws SQLException {
@@ -123,7 +131,7 @@ final class TestPostgres {
         command.addAll(List.of(root.resolve("bin/postgres").toString(), "-D", data.toString()));
         return new ProcessBuilder(command)
                 .redirectErrorStream(true)
-                .redirectOutput(root.resolve("log").toFile())
+                .redirectOutput(log().toFile())
                 .start();
     }
 

@@ -76,6 +76,7 @@ import org.slf4j.MDC;
  *
  * <pre>
  * wake    GenerationStarting(g) -> quorum Prepare(g) -> generation spawned -> Accepting -> quorum Follow(g)
+ *         (and pools WriterComing, so that Gateways connect meanwhile)
  *         -> Configured and Following, in either order -> GenerationReady(g) -> pools WriterReady
  * stop    StoppingStarted -> pools WriterGone -> generation Stop -> Ended -> quorum Release(g) -> GenerationEnded
  * delete  DeletionStarted -> generation killed -> quorum Delete -> object storage -> catalog -> DatabaseDeleted
@@ -656,7 +657,21 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.attempt = new Attempt.Starting(
                 starting.generation(), Optional.of(accepting.writer()), starting.following(), starting.configured());
         follow(database, accepting.writer());
+        life.pools.ifPresent(pools -> tellPoolsWhatComes(pools, database, accepting.writer()));
         return Effect().none();
+    }
+
+    /** Before anything holds: whoever waits may connect, and sees nothing until the generation is ready. */
+    private static void tellPoolsWhatComes(ActorRef<PoolsCommand> pools, Existing database, WriterAddress writer) {
+        pools.tell(new PoolsCommand.WriterComing(database.generation(), writer.host(), writer.port()));
+    }
+
+    /** The attempt is given up: if the pools were told of it, that is taken back. */
+    private void tellPoolsItDoesNotCome() {
+        if (life.attempt instanceof Attempt.Starting starting
+                && starting.accepting().isPresent()) {
+            life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.WriterGone(LeaseEvent.Reason.WRITER_LOST)));
+        }
     }
 
     private void follow(Existing database, WriterAddress writer) {
@@ -723,6 +738,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** The child is told to go; the attempt has failed once it is gone. */
     private void killAttempt(int generation, String reason) {
+        tellPoolsItDoesNotCome();
         life.attempt = new Attempt.Killing(generation, reason);
         timers.cancel(Timer.BOOT_DEADLINE);
         kill();
@@ -736,6 +752,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private Effect<DatabaseEvent, DatabaseState> attemptFailed(Existing database, String reason) {
+        tellPoolsItDoesNotCome();
         life.attempt = new Attempt.BackingOff();
         timers.cancel(Timer.BOOT_DEADLINE);
         Instant now = now();
@@ -1261,6 +1278,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 pools.tell(refusal());
             } else if (database.lifecycle() == Lifecycle.READY) {
                 tellPoolsOfWriter(database);
+            } else if (database.lifecycle() == Lifecycle.BOOTING && life.attempt instanceof Attempt.Starting starting) {
+                starting.accepting().ifPresent(writer -> tellPoolsWhatComes(pools, database, writer));
             }
             return pools;
         });

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.spg99.compute.generation.GenerationCommand;
+import io.spg99.compute.generation.GenerationEvent;
+import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
@@ -113,10 +115,59 @@ class DatabaseTest {
         world.demand();
         world.prepared(world.expectPrepare(2));
         QuorumCommand.Follow follow = world.accepting(2);
+        world.expectPools(PoolsCommand.WriterComing.class);
         world.configured(2);
         world.pools.expectNoMessage(Duration.ofMillis(50));
         world.following(follow);
         world.expectPools(PoolsCommand.WriterReady.class);
+    }
+
+    @Test
+    void givenSomebodyWaiting_whenTheServerAccepts_thenThePoolsKnowWhatComesOnceAndOfThisGenerationOnly() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        world.pools.expectNoMessage(Duration.ofMillis(20));
+        QuorumCommand.Follow follow = world.accepting(2);
+        assertEquals(
+                new PoolsCommand.WriterComing(2, Samples.WRITER.host(), Samples.WRITER.port()),
+                world.expectPools(PoolsCommand.WriterComing.class));
+        world.following(follow);
+        world.configured(2);
+        assertEquals(2, world.expectPools(PoolsCommand.WriterReady.class).generation());
+        world.say(new GenerationEvent.Accepting(2, Samples.WRITER));
+        world.pools.expectNoMessage(Duration.ofMillis(50));
+    }
+
+    @Test
+    void givenAWriterThatComes_whenItEndsBeforeReady_thenThatIsTakenBackAndTheNextOneIsSaidToCome() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        world.accepting(2);
+        world.expectPools(PoolsCommand.WriterComing.class);
+        world.ended(2, "crash");
+        world.expectRelease(2);
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.expectWritten(DatabaseEvent.GenerationFailed.class);
+        world.say(new GenerationEvent.Accepting(2, Samples.WRITER));
+        world.pools.expectNoMessage(Duration.ofMillis(20));
+        world.timePassesUntilItActs(Duration.ofMillis(100));
+        world.prepared(world.expectPrepare(3));
+        world.accepting(3);
+        assertEquals(3, world.expectPools(PoolsCommand.WriterComing.class).generation());
+    }
+
+    @Test
+    void givenAWriterThatComes_whenThePoolsAreNew_thenTheyAreToldToo() {
+        world.create();
+        world.database.tell(new Database.Start(world.replies.getRef()));
+        assertEquals("booting", world.accepted().state());
+        world.prepared(world.expectPrepare(2));
+        world.accepting(2);
+        world.database.tell(new Database.FromGateway(new LeaseCommand.Acquire("gw1", world.gateway.getRef())));
+        assertEquals(2, world.expectPools(PoolsCommand.WriterComing.class).generation());
+        world.expectPools(PoolsCommand.FromGateway.class);
     }
 
     @Test
@@ -166,8 +217,10 @@ class DatabaseTest {
         world.demand();
         world.prepared(world.expectPrepare(2));
         world.accepting(2);
+        world.expectPools(PoolsCommand.WriterComing.class);
         world.timePassesUntilItActs(Duration.ofSeconds(60));
         world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.expectPools(PoolsCommand.WriterGone.class);
         world.ended(2, "killed");
         world.expectRelease(2);
         assertTrue(world.expectWritten(DatabaseEvent.GenerationFailed.class)

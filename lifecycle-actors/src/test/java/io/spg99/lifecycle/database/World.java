@@ -299,12 +299,17 @@ final class World {
         return expectPools(PoolsCommand.GetActivity.class).replyTo();
     }
 
-    /** The next word to the pools but SetIdleTimeout, with which each of their lives begins. */
+    /**
+     * The next word to the pools but SetIdleTimeout, with which each of their lives begins, and WriterComing, which every
+     * start says if there are pools.
+     */
     <T extends PoolsCommand> T expectPools(Class<T> type) {
         PoolsCommand next = pools.receiveMessage();
-        return next instanceof PoolsCommand.SetIdleTimeout && type != PoolsCommand.SetIdleTimeout.class
-                ? pools.expectMessageClass(type)
-                : type.cast(next);
+        while (!type.isInstance(next)
+                && (next instanceof PoolsCommand.SetIdleTimeout || next instanceof PoolsCommand.WriterComing)) {
+            next = pools.receiveMessage();
+        }
+        return type.cast(next);
     }
 
     void expectRelease(int generation) {

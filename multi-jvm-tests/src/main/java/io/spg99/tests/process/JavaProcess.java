@@ -1,11 +1,12 @@
 package io.spg99.tests.process;
 
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** SPG99's command line in a JVM of its own, on this JVM's class path. */
+/** SPG99's command line in a JVM of its own, on this JVM's class path and with this JVM's options. */
 public final class JavaProcess {
 
     private JavaProcess() {}
@@ -14,17 +15,15 @@ public final class JavaProcess {
         return start(List.of("-Xmx1g"), arguments);
     }
 
-    /** @param options of this JVM, beside those that every one has */
+    /** @param options of this JVM, beside those that it takes over; the last one counts */
     public static Process start(List<String> options, List<String> arguments) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:+UseSerialGC",
-                "--enable-native-access=ALL-UNNAMED",
-                "-XX:+IgnoreUnrecognizedVMOptions",
-                "-cp",
-                System.getProperty("java.class.path"),
-                "io.spg99.cluster.cli.Main"));
-        command.addAll(1, options);
+        List<String> command = new ArrayList<>();
+        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+                .filter(option -> option.startsWith("-X") || option.startsWith("--"))
+                .forEach(command::add);
+        command.addAll(options);
+        command.addAll(List.of("-cp", System.getProperty("java.class.path"), "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);
         return new ProcessBuilder(command).redirectErrorStream(true).start();
     }

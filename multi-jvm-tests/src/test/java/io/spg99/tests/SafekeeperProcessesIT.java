@@ -104,6 +104,11 @@ class SafekeeperProcessesIT {
         }
         ledger.stop();
 
+        // The Safekeepers stay up: after an orderly stop of the rest, and after its sudden end.
+        try (DevProcess dev = DevProcess.ready(launchDev(), data)) {
+            ledger.at(dev.jdbcUrl()).verify();
+            dev.kill();
+        }
         try (DevProcess dev = DevProcess.ready(launchDev(), data)) {
             ledger.at(dev.jdbcUrl()).verify();
             ledger.dropTable();

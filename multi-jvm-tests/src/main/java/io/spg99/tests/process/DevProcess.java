@@ -8,6 +8,7 @@ import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -137,6 +138,8 @@ public final class DevProcess implements AutoCloseable {
 
     /** A directory under the system's temporary one that PostgreSQL's user can reach. */
     public static Path temporaryDirectory() throws IOException {
-        return Files.createTempDirectory("spg99-");
+        Path directory = Files.createTempDirectory("spg99-");
+        // Otherwise root's platform would put PostgreSQL's files elsewhere, where no test removes them.
+        return Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwx--x--x"));
     }
 }

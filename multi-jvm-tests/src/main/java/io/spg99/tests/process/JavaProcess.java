@@ -6,23 +6,22 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** SPG99's command line in a JVM of its own, on this JVM's class path and with this JVM's options.*/
+/** SPG99's command line in a JVM of its own, on this JVM's class path and with this JVM's options. */
 public final class JavaProcess {
 
     private JavaProcess() {}
 
     public static Process start(List<String> arguments) throws IOException {
-        return start(List.of(), arguments);
+        return start(List.of("-Xmx1g"), arguments);
     }
 
-    /** @param options override this JVM's */
+    /** @param options of this JVM, beside those that it takes over; the last one counts */
     public static Process start(List<String> options, List<String> arguments) throws IOException {
         List<String> command = new ArrayList<>();
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(option -> option.startsWith("-X") || option.startsWith("--"))
                 .forEach(command::add);
-        // Of an option given twice the last one counts.
         command.addAll(options);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);

@@ -88,11 +88,12 @@ final class ServerConfiguration {
                 restart_after_crash = off
                 shared_preload_libraries = %s
 
-                # WAL for the Safekeepers. One that lags further than wal_keep_size fills up from a peer.
+                # WAL for the Safekeepers. A transaction writes faster than they sync until it commits: what no two of them have
+                # yet must not be removed, or nobody ever gets it. So all WAL of a generation is kept, within reason.
                 wal_level = replica
                 max_wal_senders = 10
                 max_replication_slots = 10
-                wal_keep_size = 128MB
+                wal_keep_size = 64GB
                 wal_sender_timeout = 10s
                 wal_init_zero = off
                 wal_recycle = off

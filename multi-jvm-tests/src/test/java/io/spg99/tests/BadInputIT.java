@@ -14,7 +14,6 @@ import java.net.Socket;
 import java.net.SocketException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
@@ -57,14 +56,6 @@ class BadInputIT {
         try (Connection connection = DriverManager.getConnection(dev.jdbcUrl(), dev.user(), dev.password())) {
             assertTrue(connection.isValid(10));
         }
-    }
-
-    private static long residentKilobytes() throws IOException {
-        return Files.readAllLines(Path.of("/proc/" + dev.process().pid() + "/status")).stream()
-                .filter(line -> line.startsWith("VmRSS:"))
-                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
-                .findFirst()
-                .orElseThrow();
     }
 
     /** Sends bytes and reads until the Gateway closes; an abrupt close counts as one. */
@@ -112,7 +103,7 @@ class BadInputIT {
 
     @Test
     void givenAThousandHalfOpenConnections_whenAClientComes_thenItIsServedAndMemoryStaysBounded() throws Exception {
-        long before = residentKilobytes();
+        long before = dev.residentKilobytes();
         List<Socket> halfOpen = new ArrayList<>();
         try {
             for (int i = 0; i < 1000; i++) {
@@ -121,7 +112,7 @@ class BadInputIT {
                 halfOpen.add(socket);
             }
             assertServes();
-            long after = residentKilobytes();
+            long after = dev.residentKilobytes();
             assertTrue(after - before < MEMORY_ALLOWANCE_KB, "before=%d after=%d kB".formatted(before, after));
         } finally {
             for (Socket socket : halfOpen) {

@@ -108,23 +108,15 @@ class ClientProgramsIT {
                 "ON_ERROR_STOP=1",
                 "-c",
                 "CREATE TABLE copied AS SELECT g AS id, repeat(md5(g::text), 8) AS text FROM generate_series(1, 300000) g");
-        long before = residentKilobytes();
+        long before = dev.residentKilobytes();
         run("psql", dev.get("dsn"), "-v", "ON_ERROR_STOP=1", "-c", "\\copy copied TO '" + out + "'");
         run("psql", dev.get("dsn"), "-v", "ON_ERROR_STOP=1", "-c", "CREATE TABLE again (LIKE copied)");
         run("psql", dev.get("dsn"), "-v", "ON_ERROR_STOP=1", "-c", "\\copy again FROM '" + out + "'");
-        long after = residentKilobytes();
+        long after = dev.residentKilobytes();
         assertTrue(Files.size(out) > 70_000_000);
         assertEquals(0, number("SELECT count(*) FROM (TABLE copied EXCEPT TABLE again) difference"));
         assertEquals(300_000, number("SELECT count(*) FROM again"));
         assertTrue(after - before < COPY_MEMORY_ALLOWANCE_KB, "before=%d after=%d kB".formatted(before, after));
-    }
-
-    private static long residentKilobytes() throws IOException {
-        return Files.readAllLines(Path.of("/proc/" + dev.process().pid() + "/status")).stream()
-                .filter(line -> line.startsWith("VmRSS:"))
-                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
-                .findFirst()
-                .orElseThrow();
     }
 
     @Test

@@ -105,6 +105,15 @@ public final class DevProcess implements AutoCloseable {
         return new ApiClient(get("api_url"), get("api_key"));
     }
 
+    /** Memory of the program's own process, without its PostgreSQL servers. */
+    public long residentKilobytes() throws IOException {
+        return Files.readAllLines(Path.of("/proc/" + process.pid() + "/status")).stream()
+                .filter(line -> line.startsWith("VmRSS:"))
+                .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
+                .findFirst()
+                .orElseThrow();
+    }
+
     /** SIGTERM, and waits for the orderly end. */
     public void stop() {
         process.destroy();

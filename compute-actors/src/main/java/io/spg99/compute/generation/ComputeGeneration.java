@@ -27,7 +27,8 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  *
  * <pre>
  * state        it happens                          next         it does
- * PREPARING    image and WAL are there             STARTING     assemble PGDATA, start PostgreSQL
+ * PREPARING    image is there                      PREPARING    write configuration, fetch WAL
+ * PREPARING    configuration and WAL are there     STARTING     start PostgreSQL
  * STARTING     port was taken meanwhile            STARTING     start PostgreSQL on another port
  * STARTING     ready, TLI == g, ended at R         CONFIGURING  owner: Accepting; managed configuration
  * CONFIGURING  configuration holds                 SERVING      owner: Configured
@@ -57,8 +58,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     /** Blocking steps, in order. */
     private enum Step {
         IMAGE,
+        CONFIGURATION,
         WAL,
-        ASSEMBLE,
         LAUNCH,
         VERIFY,
         CONFIGURE,
@@ -141,11 +142,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         this.node = node;
         this.owner = owner;
         this.launchedAt = node.clock().instant();
-        phases.put("image", Duration.ZERO); // both at once: whichever is first, this is their order
-        phases.put("wal", Duration.ZERO);
         arm(node.settings().prepareDeadline());
         runStep(Step.IMAGE, () -> node.materialize(spec));
-        runStep(Step.WAL, () -> node.fetchWal(spec));
     }
 
     @Override
@@ -190,17 +188,15 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             return proceedToEnd();
         }
         switch (done.step()) {
-            case IMAGE, WAL -> {
-                phases.put(done.step() == Step.IMAGE ? "image" : "wal", done.took());
-                if (steps.isEmpty()) {
-                    become(State.STARTING, "image and WAL are there");
-                    arm(node.settings().startDeadline());
-                    runStep(Step.ASSEMBLE, () -> node.assemble(spec));
-                }
+            case IMAGE -> {
+                phases.put("image", done.took());
+                runStep(Step.CONFIGURATION, () -> node.writeConfiguration(spec));
+                runStep(Step.WAL, () -> node.fetchWal(spec));
             }
-            case ASSEMBLE -> {
-                launchedAt = node.clock().instant();
-                launch();
+            case CONFIGURATION -> launchWhenPrepared();
+            case WAL -> {
+                phases.put("wal", done.took());
+                launchWhenPrepared();
             }
             case VERIFY -> accept();
             case CONFIGURE -> serve(done.took());
@@ -336,6 +332,15 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             start(Step.REMOVE, () -> new Removed(node.remove(spec)));
         }
         return this;
+    }
+
+    private void launchWhenPrepared() {
+        if (steps.isEmpty()) {
+            become(State.STARTING, "configuration and WAL are there");
+            arm(node.settings().startDeadline());
+            launchedAt = node.clock().instant();
+            launch();
+        }
     }
 
     private void launch() {

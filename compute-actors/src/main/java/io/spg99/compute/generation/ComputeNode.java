@@ -16,7 +16,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Clock;
 import java.util.List;
@@ -34,8 +33,8 @@ import org.slf4j.LoggerFactory;
  * directory is its own.
  *
  * <pre>
- * &lt;run&gt;/&lt;databaseId&gt;/&lt;generation&gt;        PGDATA
- * &lt;run&gt;/&lt;databaseId&gt;/&lt;generation&gt;.wal    pg_wal while it is being fetched
+ * &lt;run&gt;/&lt;databaseId&gt;/&lt;generation&gt;   PGDATA
+ * &lt;run&gt;/.tls                        the node's identity, for PostgreSQL to read
  * </pre>
  */
 public class ComputeNode {
@@ -47,6 +46,9 @@ public class ComputeNode {
 
     /** What PostgreSQL's startup process says once it runs. */
     private static final String RECOVERING = "entering standby mode";
+
+    /** In the run directory; no database id begins like this. */
+    private static final String TLS_DIRECTORY = ".tls";
 
     /** In PGDATA: names the socket directory where that is not PGDATA itself. */
     private static final String SOCKET_DIRECTORY = "spg99_socket_directory";
@@ -61,6 +63,7 @@ public class ComputeNode {
     private final Clock clock;
     private final ComputeSettings settings;
     private final Optional<Path> guard;
+    private final TlsFiles tlsFiles;
 
     /**
      * @param run      directory for the generations, made if missing; the PostgreSQL user must be able to reach it
@@ -95,6 +98,11 @@ public class ComputeNode {
                                 + directory + "; make all its parents accessible (mode 755) or use another place");
             }
         }
+        Path tlsDirectory = this.run.resolve(TLS_DIRECTORY);
+        if (!Files.isDirectory(tlsDirectory)) {
+            user.createPrivateDirectory(tlsDirectory);
+        }
+        this.tlsFiles = TlsFiles.in(tlsDirectory);
         this.guard = GuardLibrary.install(binaries.home().resolveSibling("native"));
         if (guard.isEmpty()) {
             LOG.warn(
@@ -126,6 +134,9 @@ public class ComputeNode {
      */
     public void sweep() throws IOException {
         for (Path database : directories(run)) {
+            if (database.endsWith(TLS_DIRECTORY)) {
+                continue;
+            }
             for (Path directory : directories(database)) {
                 LOG.info("removing a generation that an earlier run left: directory={}", directory);
                 removeDirectory(directory);
@@ -138,36 +149,30 @@ public class ComputeNode {
         return directory(spec).resolve(Integer.toString(spec.generation()));
     }
 
-    private Path fetched(GenerationSpec spec) {
-        return directory(spec).resolve(spec.generation() + ".wal");
-    }
-
     private Path directory(GenerationSpec spec) {
         return run.resolve(fileName(spec.databaseId()));
     }
 
-    /** Step: files of the newest state at or before R, and the configuration. */
+    /** Step: files of the newest state at or before R. */
     void materialize(GenerationSpec spec) throws IOException {
-        Path pgdata = pgdata(spec);
-        ServerConfiguration configuration = new ServerConfiguration(spec, settings, user, guard);
         Files.createDirectories(directory(spec));
-        images.materialize(spec.image(), spec.base(), spec.end(), pgdata);
-        FileTree.delete(pgdata.resolve("pg_wal"));
-        configuration.write(pgdata, socketDirectory(pgdata), tls);
+        images.materialize(spec.image(), spec.base(), spec.end(), pgdata(spec));
     }
 
-    /** Step: WAL up to R, beside the files that are being made. */
+    /** Step: configuration. */
+    void writeConfiguration(GenerationSpec spec) throws IOException {
+        Path pgdata = pgdata(spec);
+        tlsFiles.update(tls, user);
+        new ServerConfiguration(spec, settings, user, guard, tlsFiles).write(pgdata, socketDirectory(pgdata));
+    }
+
+    /** Step: WAL up to R. */
     void fetchWal(GenerationSpec spec) throws IOException {
-        Path fetched = user.createPrivateDirectory(fetched(spec));
-        wal.fetch(spec, fetched);
-        PgWalDirectory.prepare(spec, fetched);
-        PgWalDirectory.writeHistoryFiles(spec, fetched);
-        user.ownTree(fetched);
-    }
-
-    /** Step: puts files and WAL together. */
-    void assemble(GenerationSpec spec) throws IOException {
-        Files.move(fetched(spec), pgdata(spec).resolve("pg_wal"), StandardCopyOption.ATOMIC_MOVE);
+        Path pgWal = pgdata(spec).resolve("pg_wal");
+        wal.fetch(spec, pgWal);
+        PgWalDirectory.prepare(spec, pgWal);
+        PgWalDirectory.writeHistoryFiles(spec, pgWal);
+        user.ownTree(pgWal);
     }
 
     /** Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers. */
@@ -223,8 +228,8 @@ public class ComputeNode {
     boolean remove(GenerationSpec spec) throws IOException {
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
-        removeDirectory(pgdata);
-        FileTree.delete(fetched(spec));
+        removeRemains(pgdata);
+        images.discard(spec.image(), pgdata);
         deleteIfEmpty(directory(spec));
         return orderly;
     }
@@ -241,13 +246,18 @@ public class ComputeNode {
         }
     }
 
-    private void removeDirectory(Path directory) throws IOException {
+    private static void removeDirectory(Path directory) throws IOException {
+        removeRemains(directory);
+        FileTree.delete(directory);
+    }
+
+    /** Ends what runs there, and removes what lies elsewhere. */
+    private static void removeRemains(Path directory) throws IOException {
         PostgresProcess.removeRemains(directory);
         Optional<Path> sockets = recordedSocketDirectory(directory);
         if (sockets.isPresent()) {
             FileTree.delete(sockets.get());
         }
-        FileTree.delete(directory);
     }
 
     /** PGDATA itself if its path is short enough for a socket's name, or else a fresh private directory. */

@@ -71,19 +71,20 @@ final class PgWalDirectory {
     }
 
     /**
-     * Writes the history files: real ones for the lineage, so that PostgreSQL can follow it, and empty ones for the numbers
-     * between the parent and the new generation, so that PostgreSQL takes the next free number, which is ours.
+     * Writes the history files PostgreSQL looks for: its parent's, which tells the whole lineage, and empty ones for the
+     * numbers between the parent and the new generation, so that PostgreSQL takes the next free number, which is ours.
      */
     static void writeHistoryFiles(GenerationSpec spec, Path pgWal) throws IOException {
         List<WalHistory.Term> terms = spec.history().terms();
-        StringBuilder content = new StringBuilder();
-        for (int i = 1; i < terms.size(); i++) {
-            content.append(terms.get(i - 1).generation())
-                    .append('\t')
-                    .append(terms.get(i).begin())
-                    .append("\tnew generation\n");
-            Files.writeString(
-                    pgWal.resolve(WalFiles.historyName(terms.get(i).generation())), content, StandardCharsets.US_ASCII);
+        if (terms.size() > 1) {
+            StringBuilder content = new StringBuilder();
+            for (int i = 1; i < terms.size(); i++) {
+                content.append(terms.get(i - 1).generation())
+                        .append('\t')
+                        .append(terms.get(i).begin())
+                        .append("\tnew generation\n");
+            }
+            Files.writeString(pgWal.resolve(WalFiles.historyName(spec.parent())), content, StandardCharsets.US_ASCII);
         }
         for (int skipped = spec.parent() + 1; skipped < spec.generation(); skipped++) {
             Files.createFile(pgWal.resolve(WalFiles.historyName(skipped)));

@@ -6,7 +6,6 @@ import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
 import java.util.stream.Collectors;
@@ -14,20 +13,19 @@ import java.util.stream.Collectors;
 /** The configuration files of one generation, written whole: nothing is inherited from an image or an earlier run. */
 final class ServerConfiguration {
 
-    private static final String CERTIFICATE = "spg99_server.crt";
-    private static final String KEY = "spg99_server.key";
-    private static final String CA = "spg99_ca.crt";
-
     private final GenerationSpec spec;
     private final ComputeSettings settings;
     private final OsUser user;
     private final Optional<Path> guard;
+    private final TlsFiles tls;
 
-    ServerConfiguration(GenerationSpec spec, ComputeSettings settings, OsUser user, Optional<Path> guard) {
+    ServerConfiguration(
+            GenerationSpec spec, ComputeSettings settings, OsUser user, Optional<Path> guard, TlsFiles tls) {
         this.spec = spec;
         this.settings = settings;
         this.user = user;
         this.guard = guard;
+        this.tls = tls;
         requireName("database", spec.databaseName());
         requireName("role", spec.roleName());
         if (spec.roleName().startsWith("spg99_") || spec.roleName().startsWith("pg_")) {
@@ -36,15 +34,12 @@ final class ServerConfiguration {
     }
 
     /** Writes all files to {@code pgdata}. */
-    void write(Path pgdata, Path socketDirectory, TlsIdentity tls) throws IOException {
+    void write(Path pgdata, Path socketDirectory) throws IOException {
         put(pgdata, "postgresql.conf", postgresqlConf(socketDirectory));
         put(pgdata, "postgresql.auto.conf", "");
         put(pgdata, "pg_hba.conf", hba());
         put(pgdata, "pg_ident.conf", ident());
         put(pgdata, "standby.signal", "");
-        user.writePrivate(pgdata.resolve(CERTIFICATE), Files.readAllBytes(tls.certificate()));
-        user.writePrivate(pgdata.resolve(KEY), Files.readAllBytes(tls.key()));
-        user.writePrivate(pgdata.resolve(CA), Files.readAllBytes(tls.ca()));
     }
 
     private void put(Path pgdata, String name, String content) throws IOException {
@@ -62,9 +57,9 @@ final class ServerConfiguration {
                 unix_socket_directories = %s
                 unix_socket_permissions = 0700
                 ssl = on
-                ssl_cert_file = '%s'
-                ssl_key_file = '%s'
-                ssl_ca_file = '%s'
+                ssl_cert_file = %s
+                ssl_key_file = %s
+                ssl_ca_file = %s
                 max_connections = %d
                 tcp_keepalives_idle = 30
                 tcp_keepalives_interval = 5
@@ -125,9 +120,9 @@ final class ServerConfiguration {
                 """.formatted(
                         quoteValue(settings.listenHost()),
                         quoteValue(socketDirectory.toString()),
-                        CERTIFICATE,
-                        KEY,
-                        CA,
+                        quoteValue(tls.certificate().toString()),
+                        quoteValue(tls.key().toString()),
+                        quoteValue(tls.ca().toString()),
                         profile.maxConnections(),
                         profile.sharedBuffersMb(),
                         profile.workMemMb(),

@@ -61,10 +61,13 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BaseImages.class);
 
     /** Changes whenever the making of the image changes. */
-    private static final int RECIPE = 2;
+    private static final int RECIPE = 3;
 
     /** Spare copies per image, 15 MB each; a start that finds none copies for itself (20 ms on a quiet machine). */
     private static final int SPARES = 3;
+
+    /** More than that are not kept when generations end. */
+    private static final int MAX_SPARES = 16;
 
     /** New spares wait until the start that used the last one is likely over: they compete for the same disk. */
     private static final Duration REFILL_DELAY = Duration.ofSeconds(1);
@@ -84,6 +87,10 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     private record Cached(ImageInfo info, Path directory, ConcurrentLinkedDeque<Path> spares) {
         Path files() {
             return directory.resolve("files");
+        }
+
+        Path newSpare(SecureRandom random) {
+            return directory.resolve("spare-" + Long.toHexString(random.nextLong()));
         }
     }
 
@@ -141,6 +148,28 @@ public final class BaseImages implements StartFiles, AutoCloseable {
         return base.start();
     }
 
+    /**
+     * The directory becomes a spare again: of a thousand files a short run changes a few dozen. Removing them all and copying
+     * others costs ten times as much, and slows the next start too where the file system avoids freshly freed inodes (ext4
+     * without a journal).
+     */
+    @Override
+    public void discard(String image, Path pgdata) throws IOException {
+        Cached cached = loaded.get(image);
+        if (cached != null && Files.isDirectory(pgdata) && cached.spares().size() < MAX_SPARES) {
+            try {
+                FileTree.restore(cached.files(), pgdata);
+                Path spare = cached.newSpare(random);
+                Files.move(pgdata, spare, StandardCopyOption.ATOMIC_MOVE);
+                cached.spares().add(spare);
+                return;
+            } catch (FileSystemException e) {
+                LOG.debug("directory is no spare image any more: directory={}", pgdata, e);
+            }
+        }
+        FileTree.delete(pgdata);
+    }
+
     /** Ends the making of spare copies. */
     @Override
     public void close() {
@@ -171,7 +200,7 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     private void makeSpares(Cached cached) {
         try {
             while (cached.spares().size() < SPARES && !refiller.isShutdown()) {
-                Path spare = cached.directory().resolve("spare-" + Long.toHexString(random.nextLong()));
+                Path spare = cached.newSpare(random);
                 copy(cached.files(), spare);
                 cached.spares().add(spare);
             }

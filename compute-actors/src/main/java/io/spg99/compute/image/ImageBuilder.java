@@ -143,21 +143,17 @@ final class ImageBuilder {
                 firstWal);
     }
 
-    /** Removes what each generation gets anew: WAL and configuration. */
+    /** Empties what each generation gets anew: WAL and configuration. */
     private static void strip(Path pgdata) throws IOException {
         try (Stream<Path> files = Files.list(pgdata.resolve("pg_wal"))) {
             for (Path file : files.filter(Files::isRegularFile).toList()) {
                 Files.delete(file);
             }
         }
-        for (String name : List.of(
-                "postgresql.conf",
-                "postgresql.auto.conf",
-                "pg_hba.conf",
-                "pg_ident.conf",
-                "postmaster.opts",
-                "postmaster.pid")) {
-            Files.deleteIfExists(pgdata.resolve(name));
+        for (String name :
+                List.of("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf", "postmaster.opts")) {
+            Files.write(pgdata.resolve(name), new byte[0]);
         }
+        Files.deleteIfExists(pgdata.resolve("postmaster.pid"));
     }
 }

@@ -9,7 +9,6 @@ import java.nio.file.Path;
  * Port: where a generation's files come from. Today every timeline starts on its base image; snapshots will stand behind
  * the same method.
  */
-@FunctionalInterface
 public interface StartFiles {
 
     /**
@@ -20,4 +19,10 @@ public interface StartFiles {
      * @return where the WAL begins that is to be replayed on these files; the start of a segment
      */
     Lsn materialize(String image, TimelineBase base, Lsn end, Path pgdata) throws IOException;
+
+    /**
+     * Takes back what {@link #materialize} made, for good: afterwards {@code pgdata} does not exist, nor does anything that a
+     * generation wrote there. Nothing uses it any more. Blocks.
+     */
+    void discard(String image, Path pgdata) throws IOException;
 }

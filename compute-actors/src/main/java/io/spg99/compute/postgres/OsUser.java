@@ -1,13 +1,15 @@
 package io.spg99.compute.postgres;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.SeekableByteChannel;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
-import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
@@ -145,12 +147,14 @@ public record OsUser(String name, int uid, int gid, boolean switched) {
         });
     }
 
-    /** Writes a file that only this user and root may read. */
+    /** Writes a file that only this user and root may read; one that is there is overwritten. */
     public void writePrivate(Path file, byte[] content) throws IOException {
-        Set<PosixFilePermission> mode = PosixFilePermissions.fromString("rw-------");
-        Files.deleteIfExists(file);
-        Files.createFile(file, PosixFilePermissions.asFileAttribute(mode));
-        Files.write(file, content);
+        try (SeekableByteChannel channel = Files.newByteChannel(
+                file,
+                Set.of(StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING),
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))) {
+            channel.write(ByteBuffer.wrap(content));
+        }
         own(file);
     }
 

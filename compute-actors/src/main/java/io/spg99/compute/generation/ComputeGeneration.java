@@ -88,6 +88,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private record Ready(long pid) implements Internal {}
 
+    private record Verified(WriterAddress writer) implements Internal {}
+
     private record Exited(long pid, int status) implements Internal {}
 
     private record DeadlinePassed(State state) implements Internal {}
@@ -162,6 +164,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case StepFailed failed -> onStepFailed(failed);
             case Launched launched -> onLaunched(launched);
             case Ready ready -> onReady(ready);
+            case Verified verified -> onVerified(verified);
             case Exited exited -> onExited(exited);
             case Removed removed -> onRemoved(removed);
             case DeadlinePassed passed -> onDeadline(passed);
@@ -198,9 +201,11 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 phases.put("wal", done.took());
                 launchWhenPrepared();
             }
-            case VERIFY -> accept();
-            case CONFIGURE -> serve(done.took());
-            case LAUNCH, REMOVE ->
+            case CONFIGURE -> {
+                phases.put("configure", done.took());
+                serve();
+            }
+            case LAUNCH, VERIFY, REMOVE ->
                 throw new IllegalStateException("step has an answer of its own: step=" + done.step());
         }
         return this;
@@ -235,25 +240,35 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onReady(Ready ready) {
         if (state == State.STARTING && isCurrent(ready.pid())) {
-            runStep(Step.VERIFY, () -> node.verify(spec));
+            start(Step.VERIFY, () -> new Verified(node.verify(spec, port)));
         }
         return this;
     }
 
-    private void accept() {
+    private Behavior<GenerationCommand> onVerified(Verified verified) {
+        steps.remove(Step.VERIFY);
+        if (state == State.ENDING) {
+            return proceedToEnd();
+        }
         phases.put("postgres", Duration.between(launchedAt, node.clock().instant()));
         become(State.CONFIGURING, "recovery ended at " + spec.end());
         arm(node.settings().configureDeadline());
-        owner.tell(new GenerationEvent.Accepting(spec.generation(), writer()));
-        runStep(Step.CONFIGURE, () -> node.configure(spec, port));
+        owner.tell(new GenerationEvent.Accepting(spec.generation(), verified.writer()));
+        if (spec.configured() == ManagedConfiguration.VERSION) {
+            serve();
+        } else {
+            runStep(Step.CONFIGURE, () -> node.configure(spec, verified.writer()));
+        }
+        return this;
     }
 
-    private void serve(Duration took) {
-        phases.put("configure", took);
+    private void serve() {
         timers.cancel(Timer.DEADLINE);
         become(State.SERVING, "managed configuration holds");
         owner.tell(new GenerationEvent.Configured(
-                spec.generation(), writer(), Collections.unmodifiableMap(new LinkedHashMap<>(phases))));
+                spec.generation(),
+                ManagedConfiguration.VERSION,
+                Collections.unmodifiableMap(new LinkedHashMap<>(phases))));
     }
 
     private Behavior<GenerationCommand> onExited(Exited exited) {
@@ -384,10 +399,6 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private boolean isCurrent(long pid) {
         return process.isPresent() && process.get().pid() == pid;
-    }
-
-    private WriterAddress writer() {
-        return new WriterAddress(node.settings().listenHost(), port);
     }
 
     private String serverLog() {

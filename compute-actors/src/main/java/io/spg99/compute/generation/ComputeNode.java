@@ -8,6 +8,7 @@ import io.spg99.compute.postgres.PgControl;
 import io.spg99.compute.postgres.PostgresBinaries;
 import io.spg99.compute.postgres.PostgresLog;
 import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -17,6 +18,7 @@ import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.SQLException;
 import java.time.Clock;
 import java.util.List;
 import java.util.Map;
@@ -208,16 +210,19 @@ public class ComputeNode {
      * Step: checks that PostgreSQL is on the new generation's TLI and that it continues the parent at exactly R: that is what
      * the history file says which it writes when it begins a TLI, and of that number there was none before.
      *
+     * @return where it takes connections
      * @throws IOException if not: the server must not be used
      */
-    void verify(GenerationSpec spec) throws IOException {
-        PgWalDirectory.verifyHistory(spec, pgdata(spec).resolve("pg_wal"));
+    WriterAddress verify(GenerationSpec spec, int port) throws IOException {
+        Path pgdata = pgdata(spec);
+        PgWalDirectory.verifyHistory(spec, pgdata.resolve("pg_wal"));
+        Path sockets = recordedSocketDirectory(pgdata).orElse(pgdata);
+        return new WriterAddress(settings.listenHost(), port, sockets.toString());
     }
 
     /** Step: managed configuration. */
-    void configure(GenerationSpec spec, int port) throws IOException, java.sql.SQLException {
-        Path pgdata = pgdata(spec);
-        ManagedConfiguration.apply(spec, recordedSocketDirectory(pgdata).orElse(pgdata), port);
+    void configure(GenerationSpec spec, WriterAddress writer) throws IOException, SQLException {
+        ManagedConfiguration.apply(spec, writer.socket().orElseThrow());
     }
 
     /**

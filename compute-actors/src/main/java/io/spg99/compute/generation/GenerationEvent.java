@@ -16,10 +16,11 @@ public sealed interface GenerationEvent {
      * The managed configuration holds (role, database, guard). Together with the quorum's Following this makes the
      * generation ready.
      *
+     * @param version what to give as {@link GenerationSpec#configured} from now on
      * @param phases how long each phase of the start took, in order: {@code image}, {@code wal}, {@code postgres} (exec to
-     *               accepting), {@code configure}
+     *               accepting), {@code configure}, if it had to be looked at
      */
-    record Configured(int generation, WriterAddress writer, Map<String, Duration> phases) implements GenerationEvent {}
+    record Configured(int generation, int version, Map<String, Duration> phases) implements GenerationEvent {}
 
     /**
      * No process and no directory of this generation is left; the actor has stopped.

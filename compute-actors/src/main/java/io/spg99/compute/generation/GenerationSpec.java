@@ -17,6 +17,7 @@ import java.util.List;
  * @param history      lineage up to {@code end}; its last term is the parent
  * @param end          R: the WAL is replayed to exactly here
  * @param sources      Safekeepers that serve this WAL, best first
+ * @param configured   version of the managed configuration that is part of this history; 0 for none
  */
 public record GenerationSpec(
         String databaseId,
@@ -27,7 +28,8 @@ public record GenerationSpec(
         int generation,
         WalHistory history,
         Lsn end,
-        List<WalSource> sources) {
+        List<WalSource> sources,
+        int configured) {
 
     public GenerationSpec {
         sources = List.copyOf(sources);

@@ -1,7 +1,7 @@
 package io.spg99.compute.generation;
 
 import io.spg99.compute.image.BaseImages;
-import io.spg99.compute.postgres.UnixSocketFactory;
+import io.spg99.storage.socket.UnixSocketFactory;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -19,6 +19,9 @@ import org.postgresql.Driver;
  * first and changes only what differs: a change commits, and a commit waits for two Safekeepers.
  */
 final class ManagedConfiguration {
+
+    /** Of what {@link #apply} makes hold. */
+    static final int VERSION = 1;
 
     /** NULL where the role or the database does not exist. */
     private static final String READ = """
@@ -45,10 +48,10 @@ final class ManagedConfiguration {
      * Makes the managed configuration hold. Blocks; a caller that gives up interrupts the thread, which closes the
      * connection.
      *
-     * @param socketDirectory of the server's Unix socket
+     * @param socket the server's Unix socket
      */
-    static void apply(GenerationSpec spec, Path socketDirectory, int port) throws IOException, SQLException {
-        try (Connection connection = connect(socketDirectory.resolve(".s.PGSQL." + port))) {
+    static void apply(GenerationSpec spec, Path socket) throws IOException, SQLException {
+        try (Connection connection = connect(socket)) {
             List<String> changes = changes(connection, spec);
             if (!changes.isEmpty()) {
                 connection.setAutoCommit(false);

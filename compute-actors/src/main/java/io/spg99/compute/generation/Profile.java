@@ -10,5 +10,5 @@ package io.spg99.compute.generation;
  */
 public record Profile(String name, int maxConnections, int sharedBuffersMb, int workMemMb) {
 
-    public static final Profile L1 = new Profile("L1", 100, 128, 4);
+    public static final Profile L1 = new Profile("L1", 100, 32, 4);
 }

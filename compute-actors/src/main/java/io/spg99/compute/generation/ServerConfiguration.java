@@ -135,7 +135,9 @@ final class ServerConfiguration {
     /** The first line that matches a connection decides; there is no line without authentication. */
     private String hba() {
         return """
-                local   all          %s  peer map=agent
+                local   all          %s  peer map=local
+                local   replication  %s  peer map=local
+                local   %s %s  peer map=local
                 hostssl replication  %s  all  cert map=safekeeper
                 hostssl %s %s all  cert map=gateway
                 local   all          all  reject
@@ -145,16 +147,21 @@ final class ServerConfiguration {
                         BaseImages.SUPERUSER,
                         BaseImages.SAFEKEEPER_ROLE,
                         quoteWord(spec.databaseName()),
+                        quoteWord(spec.roleName()),
+                        BaseImages.SAFEKEEPER_ROLE,
+                        quoteWord(spec.databaseName()),
                         quoteWord(spec.roleName()));
     }
 
-    /** Who may be whom: our own system user the superuser, a certificate's common name one role each. */
+    /** Who may be whom: our own system user every role we use, a certificate's common name one role each. */
     private static String identLine(String map, String systemName, String role) {
         return "%s %s %s%n".formatted(map, quoteWord(systemName), quoteWord(role));
     }
 
     private String ident() throws IOException {
-        return identLine("agent", OsUser.own(), BaseImages.SUPERUSER)
+        return identLine("local", OsUser.own(), BaseImages.SUPERUSER)
+                + identLine("local", OsUser.own(), BaseImages.SAFEKEEPER_ROLE)
+                + identLine("local", OsUser.own(), spec.roleName())
                 + identLine("safekeeper", TlsIdentity.SAFEKEEPER, BaseImages.SAFEKEEPER_ROLE)
                 + identLine("gateway", TlsIdentity.GATEWAY, spec.roleName());
     }

@@ -16,6 +16,7 @@ import java.time.Clock;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.concurrent.Executors;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -40,6 +41,8 @@ final class TestDatabase {
     Lsn end;
     WalProvider wal;
     ComputeSettings settings = ComputeSettings.defaults();
+    /** Version of the managed configuration that the next generation is told of. */
+    int known;
 
     TestDatabase(ActorTestKit kit, String name, String role) throws IOException {
         this(kit, name, role, "run");
@@ -65,6 +68,8 @@ final class TestDatabase {
         this(kit, "app", "tnt_test");
     }
 
+    record Serving(WriterAddress writer, Map<String, Duration> phases) {}
+
     /** A generation, as its owner sees it. */
     final class Run {
         final int generation;
@@ -76,7 +81,7 @@ final class TestDatabase {
         private Run(int generation, ComputeNode node) {
             this.generation = generation;
             this.node = node;
-            this.spec = new GenerationSpec(id, name, role, image, base, generation, history, end, List.of());
+            this.spec = new GenerationSpec(id, name, role, image, base, generation, history, end, List.of(), known);
             this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
         }
 
@@ -89,10 +94,13 @@ final class TestDatabase {
         }
 
         /** Both Safekeepers follow; returns once the managed configuration holds. */
-        GenerationEvent.Configured configured() {
+        Serving configured() {
             WriterAddress writer = accepting();
             follow(generation, writer);
-            return owner.expectMessageClass(GenerationEvent.Configured.class, PATIENCE);
+            GenerationEvent.Configured configured =
+                    owner.expectMessageClass(GenerationEvent.Configured.class, PATIENCE);
+            known = configured.version();
+            return new Serving(writer, configured.phases());
         }
 
         GenerationEvent.Ended ended() {

@@ -238,11 +238,11 @@ final class GatewayDatabase {
                     "database {}: lease on generation {} at {}:{}",
                     databaseId,
                     granted.generation(),
-                    granted.host(),
-                    granted.port());
+                    granted.writer().host(),
+                    granted.writer().port());
         }
         acquired();
-        Lease next = new Lease(granted.generation(), granted.host(), granted.port());
+        Lease next = new Lease(granted.generation(), granted.writer());
         lease = Optional.of(next);
         countTold = -1;
         timers.startTimerWithFixedDelay(

@@ -1,4 +1,4 @@
 package io.spg99.gateway.lease;
 
 /** The right of this Gateway's sessions to connect to one generation of a database. */
-public record Lease(int generation, String host, int port) {}
+public record Lease(int generation, WriterLocation writer) {}

@@ -11,13 +11,10 @@ public sealed interface LeaseEvent extends GatewayMessage {
      * answers may reach a client, and nothing of a client the server, before {@link Granted} for the same generation. Not
      * said reliably, and not taken back: a generation that fails is followed by another one, or by {@link Refused}.
      */
-    record Coming(int generation, String host, int port) implements LeaseEvent {}
+    record Coming(int generation, WriterLocation writer) implements LeaseEvent {}
 
-    /**
-     * @param host, port where the writer takes TLS connections with the Gateway's client certificate
-     * @param ttl        the Gateway renews within this time, or the lease is taken to be given back
-     */
-    record Granted(int generation, String host, int port, Duration ttl) implements LeaseEvent {}
+    /** @param ttl the Gateway renews within this time, or the lease is taken to be given back */
+    record Granted(int generation, WriterLocation writer, Duration ttl) implements LeaseEvent {}
 
     /** Why a writer may not be used any longer. */
     enum Reason {

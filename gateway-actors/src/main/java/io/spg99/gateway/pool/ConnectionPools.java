@@ -143,7 +143,7 @@ public final class ConnectionPools {
     private void grant(String gateway, ActorRef<LeaseEvent> replyTo, PoolsCommand.WriterReady at) {
         Held before = leases.get(gateway);
         leases.put(gateway, new Held(replyTo, before == null ? Optional.empty() : before.connections(), expiry()));
-        replyTo.tell(new LeaseEvent.Granted(at.generation(), at.host(), at.port(), settings.leaseTtl()));
+        replyTo.tell(new LeaseEvent.Granted(at.generation(), at.writer(), settings.leaseTtl()));
     }
 
     private void onRenew(LeaseCommand.Renew renew) {
@@ -175,7 +175,7 @@ public final class ConnectionPools {
     }
 
     private void onWriterComing(PoolsCommand.WriterComing next) {
-        LeaseEvent.Coming said = new LeaseEvent.Coming(next.generation(), next.host(), next.port());
+        LeaseEvent.Coming said = new LeaseEvent.Coming(next.generation(), next.writer());
         coming = Optional.of(said);
         waiting.values().forEach(waiter -> waiter.replyTo().tell(said));
     }

@@ -2,6 +2,7 @@ package io.spg99.gateway.pool;
 
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.lease.WriterLocation;
 import java.time.Duration;
 import org.apache.pekko.actor.typed.ActorRef;
 
@@ -15,10 +16,10 @@ public sealed interface PoolsCommand {
      * A writer is coming up: those who wait are told, and those who begin to, until {@link WriterReady}, {@link WriterGone}
      * or {@link Refuse}. Nobody is granted anything.
      */
-    record WriterComing(int generation, String host, int port) implements PoolsCommand {}
+    record WriterComing(int generation, WriterLocation writer) implements PoolsCommand {}
 
     /** A writer is ready: waiting and new Acquires are granted. */
-    record WriterReady(int generation, String host, int port) implements PoolsCommand {}
+    record WriterReady(int generation, WriterLocation writer) implements PoolsCommand {}
 
     /** The writer, or the one that was coming up, is gone: all its leases are revoked; new Acquires wait (or are refused after {@link Refuse}). */
     record WriterGone(LeaseEvent.Reason reason) implements PoolsCommand {}

@@ -15,7 +15,7 @@ import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import org.apache.pekko.Done;
 
-/** Sends one cancel request to a backend, over TLS. PostgreSQL answers by closing, after it has signalled. */
+/** Sends one cancel request to a backend. PostgreSQL answers by closing, after it has signalled. */
 final class BackendCancel extends ChannelInboundHandlerAdapter {
 
     private final BackendLogin.LoggedIn key;
@@ -38,12 +38,24 @@ final class BackendCancel extends ChannelInboundHandlerAdapter {
     }
 
     @Override
+    public void channelActive(ChannelHandlerContext ctx) throws Exception {
+        if (BackendConnection.isReady(ctx)) {
+            request(ctx);
+        }
+        super.channelActive(ctx);
+    }
+
+    private void request(ChannelHandlerContext ctx) {
+        ByteBuf out = ctx.alloc().buffer(16);
+        ClientMessages.cancelRequest(out, key.processId(), key.secretKey());
+        ctx.writeAndFlush(out);
+    }
+
+    @Override
     public void userEventTriggered(ChannelHandlerContext ctx, Object event) throws Exception {
         if (event instanceof SslHandshakeCompletionEvent handshake) {
             if (handshake.isSuccess()) {
-                ByteBuf out = ctx.alloc().buffer(16);
-                ClientMessages.cancelRequest(out, key.processId(), key.secretKey());
-                ctx.writeAndFlush(out);
+                request(ctx);
             } else {
                 ctx.close();
             }

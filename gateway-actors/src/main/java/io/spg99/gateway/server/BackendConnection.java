@@ -11,20 +11,26 @@ import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoop;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.unix.DomainSocketAddress;
 import io.netty.handler.ssl.SslHandler;
 import io.netty.handler.ssl.SslHandshakeCompletionEvent;
 import io.netty.util.concurrent.Future;
 import io.spg99.gateway.lease.Lease;
+import io.spg99.gateway.lease.WriterLocation;
 import io.spg99.gateway.wire.BackendLogin;
 import io.spg99.gateway.wire.ClientMessages;
 import io.spg99.gateway.wire.SqlError;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One connection to a writer: TCP, TLS with the Gateway's certificate, login as the tenant's role, then bytes. TLS is
- * negotiated directly (PostgreSQL 17), which saves a round trip. Lives on its client's event loop.
+ * One connection to a writer: its Unix socket on the same machine, or TLS with the Gateway's certificate, login as the
+ * tenant's role, then bytes. TLS is negotiated directly (PostgreSQL 17), which saves a round trip. Lives on its client's
+ * event loop.
  *
  * <p>One that is connected ahead of its lease says nothing of its login before {@link #admit}, and takes no bytes: what a
  * writer shows before it is ready may never have been (rule W8).
@@ -125,20 +131,32 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
         return connection;
     }
 
-    /** Connects with TLS; the handler comes after it. */
+    /**
+     * Connects, to the writer's Unix socket if it is on this machine, or else with TLS. The handler may speak when it sees
+     * {@link #isReady}.
+     */
     static ChannelFuture open(
             GatewayContext gateway, Lease lease, EventLoop loop, ChannelInboundHandlerAdapter handler) {
-        return new Bootstrap()
+        WriterLocation writer = lease.writer();
+        Bootstrap bootstrap = new Bootstrap()
                 .group(loop)
-                .channelFactory(gateway.sockets())
                 .option(
                         ChannelOption.CONNECT_TIMEOUT_MILLIS,
                         Math.toIntExact(
                                 gateway.settings().times().backendConnect().toMillis()))
                 .option(ChannelOption.ALLOCATOR, PooledByteBufAllocator.DEFAULT)
+                .option(ChannelOption.WRITE_BUFFER_WATER_MARK, GatewayServer.WATER_MARK);
+        Optional<String> socket = writer.socket().filter(path -> Files.isWritable(Path.of(path)));
+        if (gateway.unixSockets().isPresent() && socket.isPresent()) {
+            return bootstrap
+                    .channelFactory(gateway.unixSockets().get())
+                    .handler(handler)
+                    .connect(new DomainSocketAddress(socket.get()));
+        }
+        return bootstrap
+                .channelFactory(gateway.sockets())
                 .option(ChannelOption.TCP_NODELAY, true)
                 .option(ChannelOption.SO_KEEPALIVE, true)
-                .option(ChannelOption.WRITE_BUFFER_WATER_MARK, GatewayServer.WATER_MARK)
                 .handler(new ChannelInitializer<SocketChannel>() {
                     @Override
                     protected void initChannel(SocketChannel channel) {
@@ -147,11 +165,16 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
                                 .newHandler(
                                         channel.alloc(),
                                         gateway.settings().tls().backendName(),
-                                        lease.port());
+                                        writer.port());
                         channel.pipeline().addLast(tls, handler);
                     }
                 })
-                .connect(lease.host(), lease.port());
+                .connect(writer.host(), writer.port());
+    }
+
+    /** Whether a channel that has just become active can be used, or TLS comes first and tells by its own event. */
+    static boolean isReady(ChannelHandlerContext ctx) {
+        return ctx.pipeline().get(SslHandler.class) == null;
     }
 
     Lease lease() {
@@ -249,20 +272,34 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
     }
 
     @Override
+    public void channelActive(ChannelHandlerContext ctx) throws Exception {
+        if (isReady(ctx)) {
+            logIn(ctx);
+        }
+        super.channelActive(ctx);
+    }
+
+    @Override
     public void userEventTriggered(ChannelHandlerContext ctx, Object event) throws Exception {
         if (event instanceof SslHandshakeCompletionEvent handshake && phase == Phase.CONNECTING) {
             if (handshake.isSuccess()) {
                 gateway.metrics().backendTlsOk.increment();
-                phase = Phase.LOGIN;
-                ByteBuf out = ctx.alloc().buffer(256);
-                ClientMessages.startup(out, parameters);
-                ctx.writeAndFlush(out);
+                logIn(ctx);
             } else {
                 gateway.metrics().backendTlsErrors.increment();
                 fail("TLS handshake: " + handshake.cause().getMessage());
             }
         }
         super.userEventTriggered(ctx, event);
+    }
+
+    private void logIn(ChannelHandlerContext ctx) {
+        if (phase == Phase.CONNECTING) {
+            phase = Phase.LOGIN;
+            ByteBuf out = ctx.alloc().buffer(256);
+            ClientMessages.startup(out, parameters);
+            ctx.writeAndFlush(out);
+        }
     }
 
     @Override

@@ -144,7 +144,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     private void onComing(LeaseEvent.Coming coming) {
         if (phase == Phase.WAITING) {
             dropHeld("another writer is coming up");
-            Lease expected = new Lease(coming.generation(), coming.host(), coming.port());
+            Lease expected = new Lease(coming.generation(), coming.writer());
             backend = BackendConnection.connectAhead(
                     gateway, expected, parameters, client.eventLoop(), new FromBackend());
         }

@@ -2,10 +2,12 @@ package io.spg99.gateway.server;
 
 import io.netty.channel.ChannelFactory;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.unix.DomainSocketChannel;
 import io.spg99.gateway.lease.GatewayRegistry;
 import io.spg99.gateway.login.MockVerifiers;
 import io.spg99.gateway.login.TenantDirectory;
 import java.security.SecureRandom;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -15,6 +17,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  * What all connections of one Gateway share.
  *
  * @param sockets     makes the channels of backend connections
+ * @param unixSockets the same for writers on this machine; empty where Netty has no native transport
  * @param connections open client connections, for the orderly stop
  * @param preAuth     how many of them have not logged in
  * @param loggedIn    how many of them have
@@ -30,6 +33,7 @@ record GatewayContext(
         CancelKeys cancelKeys,
         SecureRandom random,
         ChannelFactory<SocketChannel> sockets,
+        Optional<ChannelFactory<DomainSocketChannel>> unixSockets,
         Set<ClientConnection> connections,
         AtomicInteger preAuth,
         AtomicInteger loggedIn,

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.ManualTime;
@@ -74,16 +75,16 @@ class GatewayDatabaseTest {
         }
 
         void expectLease(int generation) {
-            told.expectMessage(new Lease(generation, "host", 5432));
+            told.expectMessage(new Lease(generation, new WriterLocation("host", 5432, Optional.empty())));
         }
     }
 
     private static LeaseEvent.Coming coming(int generation) {
-        return new LeaseEvent.Coming(generation, "host", 5432);
+        return new LeaseEvent.Coming(generation, new WriterLocation("host", 5432, Optional.empty()));
     }
 
     private static LeaseEvent granted(int generation) {
-        return new LeaseEvent.Granted(generation, "host", 5432, TTL);
+        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL);
     }
 
     private static LeaseEvent.Revoked lost(int generation) {

@@ -2,6 +2,7 @@ package io.spg99.gateway.lease;
 
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.junit.jupiter.api.Test;
@@ -18,8 +19,9 @@ class LeaseMessagesTest {
                             new LeaseCommand.Acquire("gw", replyTo),
                             new LeaseCommand.Renew("gw", 2, 5, replyTo),
                             new LeaseCommand.Release("gw", 2),
-                            new LeaseEvent.Coming(2, "host", 5432),
-                            new LeaseEvent.Granted(2, "host", 5432, Duration.ofSeconds(15)),
+                            new LeaseEvent.Coming(2, new WriterLocation("host", 5432, Optional.empty())),
+                            new LeaseEvent.Granted(
+                                    2, new WriterLocation("host", 5432, Optional.empty()), Duration.ofSeconds(15)),
                             new LeaseEvent.Revoked(2, LeaseEvent.Reason.STOPPED),
                             new LeaseEvent.Refused("57P03", "being deleted", "hint"))
                     .forEach(message -> actors.serializationTestKit().verifySerialization(message, true));

@@ -4,11 +4,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.lease.WriterLocation;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneId;
 import java.time.ZoneOffset;
+import java.util.Optional;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.ManualTime;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
@@ -89,19 +91,19 @@ class ConnectionPoolsTest {
     }
 
     private void ready(int generation) {
-        pools.tell(new PoolsCommand.WriterReady(generation, "host", 5432));
+        pools.tell(new PoolsCommand.WriterReady(generation, new WriterLocation("host", 5432, Optional.empty())));
     }
 
     private void coming(int generation) {
-        pools.tell(new PoolsCommand.WriterComing(generation, "host", 5432));
+        pools.tell(new PoolsCommand.WriterComing(generation, new WriterLocation("host", 5432, Optional.empty())));
     }
 
     private static LeaseEvent said(int generation) {
-        return new LeaseEvent.Coming(generation, "host", 5432);
+        return new LeaseEvent.Coming(generation, new WriterLocation("host", 5432, Optional.empty()));
     }
 
     private static LeaseEvent granted(int generation) {
-        return new LeaseEvent.Granted(generation, "host", 5432, TTL);
+        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL);
     }
 
     private static LeaseEvent lost(int generation) {

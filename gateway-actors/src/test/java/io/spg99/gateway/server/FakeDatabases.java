@@ -3,6 +3,7 @@ package io.spg99.gateway.server;
 import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.lease.WriterLocation;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,6 +25,10 @@ final class FakeDatabases implements DatabaseLeases {
         this.writerPort = writerPort;
     }
 
+    private static WriterLocation at(int port) {
+        return new WriterLocation("127.0.0.1", port, Optional.empty());
+    }
+
     @Override
     public synchronized void tell(String databaseId, LeaseCommand command) {
         told.add(command);
@@ -35,7 +40,7 @@ final class FakeDatabases implements DatabaseLeases {
 
     /** From now on an Acquire is granted; those that wait are. */
     synchronized void awake() {
-        answerWith(new LeaseEvent.Granted(generation, "127.0.0.1", writerPort, TTL));
+        answerWith(new LeaseEvent.Granted(generation, at(writerPort), TTL));
     }
 
     /** A writer comes up: those who wait are told, and those who begin to. They wait on. */
@@ -44,7 +49,7 @@ final class FakeDatabases implements DatabaseLeases {
     }
 
     synchronized void comingAt(int port) {
-        answerWith(new LeaseEvent.Coming(generation, "127.0.0.1", port));
+        answerWith(new LeaseEvent.Coming(generation, at(port)));
     }
 
     /** The attempt has failed: the next that comes is of the next generation. */
@@ -54,7 +59,7 @@ final class FakeDatabases implements DatabaseLeases {
 
     /** Says that the writer is there, which it is not. */
     synchronized void awakeAt(int port) {
-        answerWith(new LeaseEvent.Granted(generation, "127.0.0.1", port, TTL));
+        answerWith(new LeaseEvent.Granted(generation, at(port), TTL));
     }
 
     synchronized void refusing(LeaseEvent.Refused refused) {

@@ -7,6 +7,7 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.lease.WriterLocation;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.LifecycleMessage;
@@ -36,11 +37,13 @@ import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.wal.Lsn;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.function.Function;
@@ -206,7 +209,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         record AwaitingQuorum(int generation, String reason) implements Attempt {}
 
         /** The compute is starting. */
-        record Starting(int generation, Optional<WriterAddress> accepting, boolean following, boolean configured)
+        record Starting(int generation, Optional<WriterAddress> accepting, boolean following, OptionalInt configured)
                 implements Attempt {}
 
         /** The compute is being killed, for {@code reason}. */
@@ -629,12 +632,13 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 generation,
                 prepared.history(),
                 prepared.end(),
-                prepared.sources());
+                prepared.sources(),
+                database.configured());
         ActorRef<GenerationCommand> ref = context.spawn(
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));
         context.watchWith(ref, new GenerationTerminated(generation));
         life.child = Optional.of(new Child(generation, ref));
-        life.attempt = new Attempt.Starting(generation, Optional.empty(), false, false);
+        life.attempt = new Attempt.Starting(generation, Optional.empty(), false, OptionalInt.empty());
         timers.startSingleTimer(Timer.BOOT_DEADLINE, new Elapsed(Timer.BOOT_DEADLINE), timings.bootDeadline());
     }
 
@@ -663,7 +667,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** Before anything holds: whoever waits may connect, and sees nothing until the generation is ready. */
     private static void tellPoolsWhatComes(ActorRef<PoolsCommand> pools, Existing database, WriterAddress writer) {
-        pools.tell(new PoolsCommand.WriterComing(database.generation(), writer.host(), writer.port()));
+        pools.tell(new PoolsCommand.WriterComing(database.generation(), location(writer)));
+    }
+
+    private static WriterLocation location(WriterAddress writer) {
+        return new WriterLocation(writer.host(), writer.port(), writer.socket().map(Path::toString));
     }
 
     /** The attempt is given up: if the pools were told of it, that is taken back. */
@@ -701,13 +709,16 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return readyWhenComplete(
                 database,
                 new Attempt.Starting(
-                        starting.generation(), Optional.of(configured.writer()), starting.following(), true));
+                        starting.generation(),
+                        starting.accepting(),
+                        starting.following(),
+                        OptionalInt.of(configured.version())));
     }
 
     private Effect<DatabaseEvent, DatabaseState> readyWhenComplete(Existing database, Attempt.Starting starting) {
         life.attempt = starting;
         if (!starting.following()
-                || !starting.configured()
+                || starting.configured().isEmpty()
                 || starting.accepting().isEmpty()) {
             return Effect().none();
         }
@@ -715,7 +726,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         database,
                         "writer configured, Safekeepers follow",
                         new GenerationReady(
-                                starting.generation(), starting.accepting().get(), now()))
+                                starting.generation(),
+                                starting.accepting().get(),
+                                starting.configured().getAsInt(),
+                                now()))
                 .thenRun((DatabaseState state) -> ready((Existing) state));
     }
 
@@ -733,7 +747,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private void tellPoolsOfWriter(Existing database) {
         WriterAddress writer = database.writer().orElseThrow();
-        pools(database).tell(new PoolsCommand.WriterReady(database.generation(), writer.host(), writer.port()));
+        pools(database).tell(new PoolsCommand.WriterReady(database.generation(), location(writer)));
     }
 
     /** The child is told to go; the attempt has failed once it is gone. */
@@ -1210,7 +1224,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                                 timings.bootDeadline(),
                                 starting.accepting().isPresent(),
                                 starting.following(),
-                                starting.configured())));
+                                starting.configured().isPresent())));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onPoolsTerminated(PoolsTerminated dead) {

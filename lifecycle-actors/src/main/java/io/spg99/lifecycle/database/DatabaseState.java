@@ -49,6 +49,7 @@ sealed interface DatabaseState extends LifecycleMessage {
      * @param base       empty until it was made; never changes afterwards
      * @param generation the last one started; never falls
      * @param writer     present in READY and STOPPING
+     * @param configured version of the managed configuration that the timeline holds; 0 if none, or if it must be looked at
      * @param failures   starts that failed in a row; zero in READY
      * @param lastError  why the last start failed or the last writer was lost; empty after a good start
      * @param lastUsed   as of the last end of a generation
@@ -59,6 +60,7 @@ sealed interface DatabaseState extends LifecycleMessage {
             Optional<BaseMade> base,
             int generation,
             Optional<WriterAddress> writer,
+            int configured,
             int failures,
             Optional<String> lastError,
             Instant createdAt,
@@ -77,26 +79,55 @@ sealed interface DatabaseState extends LifecycleMessage {
         }
 
         private Existing to(Lifecycle next) {
-            return new Existing(next, spec, base, generation, writer, failures, lastError, createdAt, lastUsed);
+            return new Existing(
+                    next, spec, base, generation, writer, configured, failures, lastError, createdAt, lastUsed);
         }
 
         private Existing withSpec(DatabaseSpec changed) {
-            return new Existing(lifecycle, changed, base, generation, writer, failures, lastError, createdAt, lastUsed);
+            return new Existing(
+                    lifecycle, changed, base, generation, writer, configured, failures, lastError, createdAt, lastUsed);
         }
 
         private Existing withBase(BaseMade made) {
             return new Existing(
-                    lifecycle, spec, Optional.of(made), generation, writer, failures, lastError, createdAt, lastUsed);
+                    lifecycle,
+                    spec,
+                    Optional.of(made),
+                    generation,
+                    writer,
+                    configured,
+                    failures,
+                    lastError,
+                    createdAt,
+                    lastUsed);
         }
 
         private Existing starting(int next) {
             return new Existing(
-                    lifecycle, spec, base, next, Optional.empty(), failures, lastError, createdAt, lastUsed);
+                    lifecycle,
+                    spec,
+                    base,
+                    next,
+                    Optional.empty(),
+                    configured,
+                    failures,
+                    lastError,
+                    createdAt,
+                    lastUsed);
         }
 
-        private Existing ready(WriterAddress address) {
+        private Existing ready(GenerationReady event) {
             return new Existing(
-                    lifecycle, spec, base, generation, Optional.of(address), 0, Optional.empty(), createdAt, lastUsed);
+                    lifecycle,
+                    spec,
+                    base,
+                    generation,
+                    Optional.of(event.writer()),
+                    event.configured(),
+                    0,
+                    Optional.empty(),
+                    createdAt,
+                    lastUsed);
         }
 
         private Existing failed(int count, String reason) {
@@ -106,6 +137,7 @@ sealed interface DatabaseState extends LifecycleMessage {
                     base,
                     generation,
                     Optional.empty(),
+                    0,
                     count,
                     Optional.of(reason),
                     createdAt,
@@ -119,6 +151,7 @@ sealed interface DatabaseState extends LifecycleMessage {
                     base,
                     generation,
                     Optional.empty(),
+                    configured,
                     0,
                     event.orderly() ? lastError : Optional.of(event.reason()),
                     createdAt,
@@ -152,6 +185,7 @@ sealed interface DatabaseState extends LifecycleMessage {
                         TimelineBase.CREATION,
                         Optional.empty(),
                         0,
+                        0,
                         Optional.empty(),
                         created.at(),
                         Optional.empty())
@@ -165,7 +199,7 @@ sealed interface DatabaseState extends LifecycleMessage {
             case TimelineCreated e -> database;
             case TunablesChanged e -> database.withSpec(database.spec().with(e.tunables()));
             case GenerationStarting e -> database.starting(e.generation());
-            case GenerationReady e -> database.ready(e.writer());
+            case GenerationReady e -> database.ready(e);
             case GenerationFailed e -> database.failed(database.failures() + 1, e.reason());
             case WakeFailed e -> database.failed(0, e.reason());
             case StoppingStarted e -> database;

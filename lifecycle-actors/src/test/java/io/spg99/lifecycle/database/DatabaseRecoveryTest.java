@@ -35,7 +35,7 @@ class DatabaseRecoveryTest {
     private static final DatabaseEvent BASE = BaseMade.of(new Base("image-0", Samples.BASE), Samples.AT);
     private static final DatabaseEvent TIMELINE = new TimelineCreated(Samples.AT);
     private static final DatabaseEvent STARTING = new GenerationStarting(2, Samples.AT);
-    private static final DatabaseEvent READY = new GenerationReady(2, Samples.WRITER, Samples.AT);
+    private static final DatabaseEvent READY = new GenerationReady(2, Samples.WRITER, 1, Samples.AT);
     private static final DatabaseEvent STOPPING = new StoppingStarted(2, StopCause.REQUESTED, Samples.AT);
     private static final DatabaseEvent DELETING = new DeletionStarted(Samples.AT);
 

@@ -10,6 +10,7 @@ import io.spg99.compute.generation.GenerationCommand;
 import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.lease.WriterLocation;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
@@ -130,7 +131,8 @@ class DatabaseTest {
         world.pools.expectNoMessage(Duration.ofMillis(20));
         QuorumCommand.Follow follow = world.accepting(2);
         assertEquals(
-                new PoolsCommand.WriterComing(2, Samples.WRITER.host(), Samples.WRITER.port()),
+                new PoolsCommand.WriterComing(
+                        2, new WriterLocation(Samples.WRITER.host(), Samples.WRITER.port(), Optional.empty())),
                 world.expectPools(PoolsCommand.WriterComing.class));
         world.following(follow);
         world.configured(2);

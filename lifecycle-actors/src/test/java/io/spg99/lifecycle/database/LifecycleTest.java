@@ -39,6 +39,7 @@ class LifecycleTest {
                         2,
                         Optional.of(Samples.WRITER),
                         1,
+                        1,
                         Optional.of("before"),
                         Samples.AT,
                         Optional.empty());
@@ -88,7 +89,7 @@ class LifecycleTest {
     @Test
     void aGoodStartForgetsFailuresAndALossRemembersItsReason() {
         Existing ready = (Existing) DatabaseState.transition(
-                in(Lifecycle.BOOTING), new DatabaseEvent.GenerationReady(2, Samples.WRITER, Samples.AT));
+                in(Lifecycle.BOOTING), new DatabaseEvent.GenerationReady(2, Samples.WRITER, 1, Samples.AT));
         assertEquals(0, ready.failures());
         assertEquals(Optional.empty(), ready.lastError());
         Existing lost = (Existing) DatabaseState.transition(

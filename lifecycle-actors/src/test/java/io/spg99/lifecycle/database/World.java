@@ -234,7 +234,7 @@ final class World {
 
     void configured(int generation) {
         say(new GenerationEvent.Configured(
-                generation, Samples.WRITER, Map.of("image", Duration.ofMillis(5), "postgres", Duration.ofMillis(40))));
+                generation, 1, Map.of("image", Duration.ofMillis(5), "postgres", Duration.ofMillis(40))));
     }
 
     void following(QuorumCommand.Follow follow) {

@@ -5,12 +5,15 @@ import java.io.Closeable;
 import java.io.IOException;
 import java.net.Socket;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.time.Instant;
+import java.util.Optional;
 import java.util.Properties;
 import org.jspecify.annotations.Nullable;
 import org.postgresql.Driver;
@@ -19,7 +22,7 @@ import org.postgresql.copy.CopyDual;
 import org.postgresql.jdbc.PgConnection;
 
 /**
- * One physical replication connection (PgJDBC, TLS with client certificate). Blocking, for one thread; only
+ * One physical replication connection (PgJDBC; TLS with client certificate, or a Unix socket). Blocking, for one thread; only
  * {@link #cut} may be called by another. Holds the only strong reference to the {@code PgConnection}, which PgJDBC would
  * otherwise close while its stream is being read.
  *
@@ -57,7 +60,13 @@ public final class ReplicationConnection implements Closeable {
         PGProperty.ASSUME_MIN_SERVER_VERSION.set(properties, "17");
         PGProperty.PREFER_QUERY_MODE.set(properties, "simple");
         PGProperty.GSS_ENC_MODE.set(properties, "disable");
-        IdentitySocketFactory.set(properties, target.identity());
+        Optional<Path> socket = target.socket().filter(Files::isWritable);
+        if (socket.isPresent()) {
+            PGProperty.SSL_MODE.set(properties, "disable");
+            PGProperty.SOCKET_FACTORY_ARG.set(properties, socket.get().toString());
+        } else {
+            IdentitySocketFactory.set(properties, target.identity());
+        }
         PGProperty.CONNECT_TIMEOUT.set(properties, seconds(target.connectTimeout()));
         PGProperty.SOCKET_TIMEOUT.set(properties, seconds(target.silence()));
         PGProperty.SOCKET_FACTORY.set(properties, TappedSocketFactory.class.getName());
@@ -65,11 +74,11 @@ public final class ReplicationConnection implements Closeable {
         String where = "host=" + target.host() + " port=" + target.port();
         try {
             Connection opened = DRIVER.connect("jdbc:postgresql://" + host + ":" + target.port() + "/wal", properties);
-            Socket socket = TappedSocketFactory.take();
-            if (opened == null || socket == null) {
+            Socket tapped = TappedSocketFactory.take();
+            if (opened == null || tapped == null) {
                 throw new ReplicationException("PgJDBC made no connection: " + where);
             }
-            return new ReplicationConnection(opened.unwrap(PgConnection.class), socket);
+            return new ReplicationConnection(opened.unwrap(PgConnection.class), tapped);
         } catch (SQLException e) {
             closeQuietly(TappedSocketFactory.take());
             throw new ReplicationException("cannot connect: " + where, e);

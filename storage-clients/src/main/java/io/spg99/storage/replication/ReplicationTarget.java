@@ -1,7 +1,9 @@
 package io.spg99.storage.replication;
 
 import io.spg99.storage.tls.TlsIdentity;
+import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Optional;
 
 /**
  * Whom to connect to, and as whom.
@@ -10,6 +12,7 @@ import java.time.Duration;
  * @param applicationName how the server sees us in {@code pg_stat_replication}
  * @param connectTimeout  limit of the TCP connect
  * @param silence         the connection counts as broken after this time without a byte; whole seconds
+ * @param socket          the server's Unix socket; used instead, without TLS, where it can be reached
  */
 public record ReplicationTarget(
         String host,
@@ -18,4 +21,5 @@ public record ReplicationTarget(
         String applicationName,
         TlsIdentity identity,
         Duration connectTimeout,
-        Duration silence) {}
+        Duration silence,
+        Optional<Path> socket) {}

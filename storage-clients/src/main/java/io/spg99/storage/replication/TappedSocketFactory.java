@@ -1,19 +1,28 @@
 package io.spg99.storage.replication;
 
+import io.spg99.storage.socket.UnixSocket;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.net.Socket;
+import java.nio.file.Path;
 import javax.net.SocketFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Hands the TCP socket that PgJDBC makes under its TLS socket to the thread that opens the connection. With it the
+ * Hands the TCP socket that PgJDBC makes under its TLS socket, or its Unix socket, to the thread that opens the connection. With it the
  * connection can be cut from another thread without waiting for PgJDBC's lock, and bytes that have arrived but are not
  * yet decrypted are seen: {@code SSLSocket} reports only what it has decrypted, one TLS record at a time.
  */
 public final class TappedSocketFactory extends SocketFactory {
 
     private static final ThreadLocal<@Nullable Socket> LAST = new ThreadLocal<>();
+
+    private final @Nullable Path path;
+
+    /** @param path of a Unix socket, or null: PgJDBC's {@code socketFactoryArg} */
+    public TappedSocketFactory(@Nullable String path) {
+        this.path = path == null ? null : Path.of(path);
+    }
 
     /** The socket that this thread made last, once. */
     static @Nullable Socket take() {
@@ -23,8 +32,8 @@ public final class TappedSocketFactory extends SocketFactory {
     }
 
     @Override
-    public Socket createSocket() {
-        Socket socket = new Socket();
+    public Socket createSocket() throws IOException {
+        Socket socket = path == null ? new Socket() : new UnixSocket(path);
         LAST.set(socket);
         return socket;
     }

@@ -13,6 +13,7 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -100,7 +101,14 @@ public final class WalFetch {
 
     private ReplicationConnection open(WalSource source) throws ReplicationException {
         ReplicationConnection connection = ReplicationConnection.open(new ReplicationTarget(
-                source.host(), source.port(), timeline.value(), applicationName, identity, CONNECT_TIMEOUT, SILENCE));
+                source.host(),
+                source.port(),
+                timeline.value(),
+                applicationName,
+                identity,
+                CONNECT_TIMEOUT,
+                SILENCE,
+                Optional.empty()));
         current = connection;
         if (cancelled) {
             connection.close();

@@ -61,8 +61,12 @@ public sealed interface DatabaseEvent extends LifecycleMessage {
     /** {@code generation} is larger than any before; no Safekeeper was asked for its promise yet. */
     record GenerationStarting(int generation, Instant at) implements DatabaseEvent {}
 
-    /** The writer is configured and two Safekeepers follow it. */
-    record GenerationReady(int generation, WriterAddress writer, Instant at) implements DatabaseEvent {}
+    /**
+     * The writer is configured and two Safekeepers follow it.
+     *
+     * @param configured version of the managed configuration that is now part of the timeline; 0 in what older versions wrote
+     */
+    record GenerationReady(int generation, WriterAddress writer, int configured, Instant at) implements DatabaseEvent {}
 
     /** An attempt to start failed; nothing of it is left. */
     record GenerationFailed(int generation, String reason, Instant at) implements DatabaseEvent {}

@@ -183,7 +183,14 @@ public final class WalReceiver {
 
     private void follow() throws IOException {
         try (ReplicationConnection connection = ReplicationConnection.open(new ReplicationTarget(
-                writer.host(), writer.port(), ROLE, self.id().value(), self.identity(), CONNECT_TIMEOUT, SILENCE))) {
+                writer.host(),
+                writer.port(),
+                ROLE,
+                self.id().value(),
+                self.identity(),
+                CONNECT_TIMEOUT,
+                SILENCE,
+                writer.socket()))) {
             current = connection;
             if (isStopped()) {
                 return;

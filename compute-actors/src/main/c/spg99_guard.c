@@ -10,11 +10,15 @@
  *  3. A postmaster that dies under waiting backends: each of them would make its commit visible to those still
  *     running. The kernel kills client backends together with their postmaster.
  *
+ * It also lets a server be started before its WAL is there: with spg99.hold_recovery = on the postmaster, its shared
+ * memory made and nothing of its data directory touched, waits for a byte on its standard input.
+ *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
  * not change within a major version; the magic block makes PostgreSQL refuse this library in any other one, and
  * _PG_init checks what it can before it touches anything. Refusing to load means that the server does not start.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -147,6 +151,11 @@ struct config_enum
 extern struct config_generic *find_option(const char *name, bool create_placeholders, bool skip_errors, int elevel);
 extern int synchronous_commit;
 
+/* ipc.h, guc.h */
+typedef void (*shmem_startup_hook_type)(void);
+extern shmem_startup_hook_type shmem_startup_hook;
+extern const char *GetConfigOption(const char *name, bool missing_ok, bool restrict_privileged);
+
 /* xact.h: SyncCommitLevel; "on" is REMOTE_FLUSH. */
 #define SYNCHRONOUS_COMMIT_REMOTE_FLUSH 3
 
@@ -169,6 +178,7 @@ static const struct config_enum_entry guarded_options[] = {
 
 static emit_log_hook_type next_emit_log_hook;
 static ClientAuthentication_hook_type next_authentication_hook;
+static shmem_startup_hook_type next_shmem_startup_hook;
 
 static void
 refuse(const char *reason)
@@ -224,6 +234,22 @@ guard_authentication(void *port, int status)
         next_authentication_hook(port, status);
 }
 
+/* Runs in the postmaster, before its first child. The end of input means that whoever started us gave up. */
+static void
+guard_hold_recovery(void)
+{
+    char word;
+    ssize_t count;
+
+    if (next_shmem_startup_hook)
+        next_shmem_startup_hook();
+    do
+        count = read(STDIN_FILENO, &word, 1);
+    while (count < 0 && errno == EINTR);
+    if (count != 1)
+        refuse("the start was given up");
+}
+
 EXPORT void _PG_init(void);
 
 void
@@ -231,6 +257,7 @@ _PG_init(void)
 {
     struct config_generic *found;
     struct config_enum *option;
+    const char *hold;
     int i;
 
     if (!process_shared_preload_libraries_in_progress)
@@ -260,4 +287,10 @@ _PG_init(void)
     emit_log_hook = guard_emit_log;
     next_authentication_hook = ClientAuthentication_hook;
     ClientAuthentication_hook = guard_authentication;
+    hold = GetConfigOption("spg99.hold_recovery", true, false);
+    if (hold != NULL && strcmp(hold, "on") == 0)
+    {
+        next_shmem_startup_hook = shmem_startup_hook;
+        shmem_startup_hook = guard_hold_recovery;
+    }
 }

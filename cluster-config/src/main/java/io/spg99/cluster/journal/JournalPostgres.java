@@ -89,6 +89,7 @@ public final class JournalPostgres {
                         "min_wal_size", "32MB",
                         "wal_level", "minimal",
                         "max_wal_senders", "0"),
+                false,
                 PostgresLog.sink(Map.of("database", "journal"))));
         try {
             server.ready().toCompletableFuture().get(START_LIMIT.toSeconds(), TimeUnit.SECONDS);

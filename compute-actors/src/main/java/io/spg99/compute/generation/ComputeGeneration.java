@@ -2,6 +2,7 @@ package io.spg99.compute.generation;
 
 import io.spg99.compute.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
+import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
@@ -28,7 +29,8 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * <pre>
  * state        it happens                          next         it does
  * PREPARING    image is there                      PREPARING    write configuration, fetch WAL
- * PREPARING    configuration and WAL are there     STARTING     start PostgreSQL
+ * PREPARING    configuration is there              PREPARING    start PostgreSQL, held before recovery
+ * PREPARING    it runs, and WAL is there           STARTING     let it recover
  * STARTING     port was taken meanwhile            STARTING     start PostgreSQL on another port
  * STARTING     ready, TLI == g, ended at R         CONFIGURING  owner: Accepting; managed configuration
  * CONFIGURING  configuration holds                 SERVING      owner: Configured
@@ -105,6 +107,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private final Map<String, Duration> phases = new LinkedHashMap<>();
     private State state = State.PREPARING;
     private Optional<PostgresProcess> process = Optional.empty();
+    private boolean configurationThere;
+    private boolean walThere;
     private int port;
     private int attempts;
     private Instant launchedAt;
@@ -196,10 +200,15 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 runStep(Step.CONFIGURATION, () -> node.writeConfiguration(spec));
                 runStep(Step.WAL, () -> node.fetchWal(spec));
             }
-            case CONFIGURATION -> launchWhenPrepared();
+            case CONFIGURATION -> {
+                configurationThere = true;
+                launchWhenPrepared();
+            }
             case WAL -> {
                 phases.put("wal", done.took());
+                walThere = true;
                 launchWhenPrepared();
+                return recoverWhenPrepared();
             }
             case CONFIGURE -> {
                 phases.put("configure", done.took());
@@ -234,6 +243,23 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         server.exit().thenAccept(status -> self.tell(new Exited(server.pid(), status)));
         if (state == State.ENDING) {
             server.stop(PostgresProcess.Stop.IMMEDIATE, Duration.ZERO);
+            return this;
+        }
+        return recoverWhenPrepared();
+    }
+
+    private Behavior<GenerationCommand> recoverWhenPrepared() {
+        if (!walThere || process.isEmpty()) {
+            return this;
+        }
+        if (state == State.PREPARING) {
+            become(State.STARTING, "PostgreSQL runs, its WAL is there");
+            arm(node.settings().startDeadline());
+        }
+        try {
+            process.get().proceed();
+        } catch (IOException e) {
+            getContext().getLog().debug("PostgreSQL has ended before it could recover", e);
         }
         return this;
     }
@@ -350,9 +376,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     }
 
     private void launchWhenPrepared() {
-        if (steps.isEmpty()) {
-            become(State.STARTING, "configuration and WAL are there");
-            arm(node.settings().startDeadline());
+        if (attempts == 0 && configurationThere && (walThere || node.canHold())) {
             launchedAt = node.clock().instant();
             launch();
         }

@@ -177,13 +177,18 @@ public class ComputeNode {
         user.ownTree(pgWal);
     }
 
+    /** Whether PostgreSQL can be launched before its WAL is there, and be held until then. */
+    boolean canHold() {
+        return guarded();
+    }
+
     /** Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers. */
     PostgresProcess launch(GenerationSpec spec, int port) throws IOException {
         Consumer<String> log = PostgresLog.sink(
                 Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())));
         CompletableFuture<PostgresProcess> started = new CompletableFuture<>();
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
-                binaries, user, pgdata(spec), Map.of("port", Integer.toString(port)), line -> {
+                binaries, user, pgdata(spec), Map.of("port", Integer.toString(port)), canHold(), line -> {
                     if (line.endsWith(RECOVERING)) {
                         started.thenAccept(ComputeNode::promote);
                     }

@@ -23,8 +23,6 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
@@ -35,7 +33,7 @@ import org.slf4j.LoggerFactory;
  * One running PostgreSQL server over one data directory.
  *
  * <p>It does not outlive this JVM, however that ends: the kernel sends the postmaster SIGQUIT (immediate shutdown) when
- * the thread that started it is gone, which is why all servers are started by one thread that lives as long as the JVM.
+ * the thread that started it is gone, which is why all servers come from the one thread of {@link Launchers}.
  * Where {@code setpriv --pdeathsig} is missing, a small shell watches over it instead. It runs in a session of its own, so
  * that Ctrl-C in a terminal reaches us and not the server.
  */
@@ -60,15 +58,12 @@ public final class PostgresProcess {
     private static final String READY = "database system is ready to accept connections";
     private static final String PORT_TAKEN = "Address already in use";
 
-    /** The one thread that starts servers; see the class comment. */
-    private static final ExecutorService SPAWNER = Executors.newSingleThreadExecutor(
-            task -> Thread.ofPlatform().name("postgres-spawner").daemon().unstarted(task));
-
     /**
      * What to start.
      *
      * @param dataDirectory belongs to {@code user}, mode 0700
      * @param settings      override postgresql.conf; they are visible to everybody on this machine: no secrets
+     * @param held          the server waits before recovery for {@link #proceed}; it must load the guard library
      * @param log           gets each line of the server's log, on a thread of its own
      */
     public record Launch(
@@ -76,6 +71,7 @@ public final class PostgresProcess {
             OsUser user,
             Path dataDirectory,
             Map<String, String> settings,
+            boolean held,
             Consumer<String> log) {
 
         public Launch {
@@ -125,17 +121,11 @@ public final class PostgresProcess {
     }
 
     static PostgresProcess start(Launch launch, boolean parentDeathSignal) throws IOException {
-        Process process;
-        try {
-            process = SPAWNER.submit(() -> spawn(launch, parentDeathSignal)).get();
-        } catch (InterruptedException e) {
-            // The process may have been started all the same: the caller's clean-up of the data directory finds it.
-            Thread.currentThread().interrupt();
-            throw new IOException("interrupted while PostgreSQL was started", e);
-        } catch (ExecutionException e) {
-            throw new IOException("PostgreSQL could not be started: " + e.getCause(), e.getCause());
-        }
+        Process process = Launchers.run(launch.user(), parentDeathSignal, launch.dataDirectory(), command(launch));
         PostgresProcess server = new PostgresProcess(launch, process);
+        if (!launch.held()) {
+            process.getOutputStream().close();
+        }
         Thread.ofPlatform().name("postgres-log-" + process.pid()).daemon().start(server::readLog);
         if (!parentDeathSignal) {
             server.watch();
@@ -143,32 +133,36 @@ public final class PostgresProcess {
         return server;
     }
 
-    private static Process spawn(Launch launch, boolean parentDeathSignal) throws IOException {
+    private static List<String> command(Launch launch) {
         List<String> command = new ArrayList<>();
-        Programs.find("setsid").ifPresent(program -> command.add(program.toString()));
-        if (parentDeathSignal) {
-            command.add(Programs.find("setpriv").orElseThrow().toString());
-            // setpriv sets the signal after the credentials, a change of which would clear it.
-            command.addAll(launch.user().credentials());
-            command.addAll(List.of("--pdeathsig", "QUIT", "--"));
+        command.add(launch.binaries().program("postgres").toString());
+        command.add("-D");
+        command.add(launch.dataDirectory().toString());
+        if (launch.held()) {
+            command.add("-c");
+            command.add("spg99.hold_recovery=on");
         }
-        List<String> server = new ArrayList<>();
-        server.add(launch.binaries().program("postgres").toString());
-        server.add("-D");
-        server.add(launch.dataDirectory().toString());
         launch.settings().forEach((name, value) -> {
-            server.add("-c");
-            server.add(name + "=" + value);
+            command.add("-c");
+            command.add(name + "=" + value);
         });
-        command.addAll(parentDeathSignal ? server : launch.user().command(server));
-        ProcessBuilder builder = new ProcessBuilder(command)
-                .directory(launch.dataDirectory().toFile())
-                .redirectOutput(ProcessBuilder.Redirect.DISCARD);
-        builder.environment().clear();
-        builder.environment().putAll(environment());
-        Process process = builder.start();
-        process.getOutputStream().close();
-        return process;
+        return command;
+    }
+
+    /** Lets a held server go on. Does not block. */
+    public void proceed() throws IOException {
+        try (OutputStream input = process.getOutputStream()) {
+            input.write('\n');
+        }
+    }
+
+    /** A held server that is not to go on ends when its input does; the others have none. */
+    private void giveUp() {
+        try {
+            process.getOutputStream().close();
+        } catch (IOException e) {
+            LOG.debug("a server's input is closed already: pid={}", pid(), e);
+        }
     }
 
     /** What PostgreSQL and its tools run with: nothing of our own environment. */
@@ -230,6 +224,7 @@ public final class PostgresProcess {
      * @return as {@link #exit}
      */
     public CompletionStage<Integer> stop(Stop how, Duration deadline) {
+        giveUp();
         Executor now = command -> Thread.ofVirtual().start(command);
         now.execute(() -> signal(how.signal));
         after(how == Stop.FAST ? deadline : Duration.ZERO, now, () -> {

@@ -33,6 +33,7 @@ final class OwnerMain {
                                 ".",
                                 "dynamic_shared_memory_type",
                                 "mmap"),
+                        false,
                         System.err::println),
                 arguments[2].equals("signal"));
         server.ready().toCompletableFuture().get();

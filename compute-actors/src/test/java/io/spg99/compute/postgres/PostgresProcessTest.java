@@ -54,6 +54,7 @@ class PostgresProcessTest {
                 platform.user(),
                 pgdata,
                 settings,
+                false,
                 PostgresLog.sink(Map.of("database", "test", "generation", "0"))));
     }
 

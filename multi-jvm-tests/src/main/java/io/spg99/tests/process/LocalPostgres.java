@@ -75,6 +75,7 @@ public final class LocalPostgres implements AutoCloseable {
                         "listen_addresses", "127.0.0.1",
                         "port", String.valueOf(port),
                         "unix_socket_directories", ""),
+                false,
                 line -> {}));
         server = started;
         try {

@@ -445,8 +445,8 @@ public final class WalQuorum extends AbstractBehavior<QuorumCommand> {
                 }
             }
             case ESTABLISHING -> onLatePromise(id);
-            case PREPARED, FOLLOWING -> tell(id, safekeeper -> ask(id, safekeeper));
-            case IDLE, CREATING, DELETING -> {}
+            // The next look sees to the third: what it may have to fetch now would compete with the start.
+            case PREPARED, FOLLOWING, IDLE, CREATING, DELETING -> {}
         }
     }
 

@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.database;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import io.spg99.lifecycle.LifecycleMessage;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
@@ -60,7 +61,7 @@ sealed interface DatabaseState extends LifecycleMessage {
             Optional<BaseMade> base,
             int generation,
             Optional<WriterAddress> writer,
-            int configured,
+            @JsonInclude(JsonInclude.Include.NON_DEFAULT) int configured,
             int failures,
             Optional<String> lastError,
             Instant createdAt,

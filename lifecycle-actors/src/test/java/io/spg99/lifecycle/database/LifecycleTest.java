@@ -38,7 +38,7 @@ class LifecycleTest {
                         Optional.of(BaseMade.of(new Base("image", Samples.BASE), Samples.AT)),
                         2,
                         Optional.of(Samples.WRITER),
-                        1,
+                        0,
                         1,
                         Optional.of("before"),
                         Samples.AT,

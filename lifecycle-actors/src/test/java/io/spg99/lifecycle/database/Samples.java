@@ -44,7 +44,7 @@ final class Samples {
             new TimelineCreated(AT),
             new TunablesChanged(new Tunables(Duration.ZERO, true, Profile.L1, Profile.L5), AT),
             new GenerationStarting(2, AT),
-            new GenerationReady(2, WRITER, 1, AT),
+            new GenerationReady(2, WRITER, 0, AT),
             new GenerationFailed(2, "out of luck", AT),
             new WakeFailed("out of luck, again", AT),
             new StoppingStarted(2, StopCause.IDLE, AT),

@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.database.event;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import io.spg99.lifecycle.LifecycleMessage;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
@@ -66,7 +67,12 @@ public sealed interface DatabaseEvent extends LifecycleMessage {
      *
      * @param configured version of the managed configuration that is now part of the timeline; 0 in what older versions wrote
      */
-    record GenerationReady(int generation, WriterAddress writer, int configured, Instant at) implements DatabaseEvent {}
+    record GenerationReady(
+            int generation,
+            WriterAddress writer,
+            @JsonInclude(JsonInclude.Include.NON_DEFAULT) int configured,
+            Instant at)
+            implements DatabaseEvent {}
 
     /** An attempt to start failed; nothing of it is left. */
     record GenerationFailed(int generation, String reason, Instant at) implements DatabaseEvent {}

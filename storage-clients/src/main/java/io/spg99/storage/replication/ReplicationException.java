@@ -17,6 +17,12 @@ public final class ReplicationException extends IOException {
         this.sqlState = null;
     }
 
+    /** What a server has said. */
+    public ReplicationException(String message, String sqlState) {
+        super(message);
+        this.sqlState = sqlState;
+    }
+
     ReplicationException(String message, SQLException cause) {
         super(message + ": " + cause.getMessage(), cause);
         this.sqlState = cause.getSQLState();

@@ -479,13 +479,14 @@ public final class QuorumProtocol {
     private void decide() {
         QuorumDecision chosen = QuorumDecision.choose(List.copyOf(promised.values()));
         decision = chosen;
-        log.get().info(
-                "timeline={} generation={} begins at end={} of generation={}, promised by {}",
-                timeline,
-                generation,
-                chosen.end(),
-                chosen.history().last().generation(),
-                promised.keySet());
+        log.get()
+                .info(
+                        "timeline={} generation={} begins at end={} of generation={}, promised by {}",
+                        timeline,
+                        generation,
+                        chosen.end(),
+                        chosen.history().last().generation(),
+                        promised.keySet());
         move(Phase.ESTABLISHING);
         nextRetry = settings.firstRetry();
         safekeepers.reachable().forEach((id, safekeeper) -> {
@@ -506,12 +507,13 @@ public final class QuorumProtocol {
         }
         switch (phase) {
             case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
-                log.get().info(
-                        "timeline={} generation={} superseded: safekeeper={} promised={}",
-                        timeline,
-                        generation,
-                        refused.safekeeper(),
-                        refused.promised());
+                log.get()
+                        .info(
+                                "timeline={} generation={} superseded: safekeeper={} promised={}",
+                                timeline,
+                                generation,
+                                refused.safekeeper(),
+                                refused.promised());
                 answer(new QuorumReply.Superseded(generation, refused.promised()));
                 established.clear();
                 decision = null;

@@ -33,6 +33,11 @@ public final class ReplicationException extends IOException {
         this.sqlState = null;
     }
 
+    /** What the server gave as reason; internal_error if it gave none. */
+    public String sqlState() {
+        return sqlState == null ? "XX000" : sqlState;
+    }
+
     /** True if the server says that it no longer has the WAL that was asked for. */
     public boolean walRemoved() {
         return UNDEFINED_FILE.equals(sqlState);

@@ -8,11 +8,11 @@ import io.spg99.storage.wal.WalHistory;
 import io.spg99.verify.Coverage.Visited;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
-import org.jspecify.annotations.Nullable;
 
 /** Knows all that was ever written, promised, acknowledged and served, and holds it against rules W1 to W6. */
 final class Checker {
@@ -32,14 +32,19 @@ final class Checker {
     /** Per generation, how far commits were acknowledged to clients. */
     private final Map<Integer, Lsn> acknowledged = new TreeMap<>();
 
-    /** Per generation, how far WAL was given to others than Safekeepers. */
-    private final Map<Integer, Lsn> given = new TreeMap<>();
+    /** The one history: the longest that a commit was acknowledged in or that was given to others than Safekeepers. */
+    private WalHistory committed;
+
+    private Lsn committedEnd;
 
     private final Map<Integer, QuorumReply.Prepared> prepared = new TreeMap<>();
 
-    Checker(Scheduler scheduler, Coverage coverage) {
+    Checker(Scheduler scheduler, Coverage coverage, GenerationWal creation) {
         this.scheduler = scheduler;
         this.coverage = coverage;
+        this.committed = creation.lineage();
+        this.committedEnd = creation.end();
+        written(creation);
     }
 
     void written(GenerationWal wal) {
@@ -155,7 +160,7 @@ final class Checker {
     void followsNobodyBelow(SafekeeperSim safekeeper, int generation, List<SimConnection> connections) {
         for (SimConnection connection : connections) {
             if (connection.client().equals(safekeeper.instance())
-                    && connection.isClientOpen()
+                    && connection.isInUse()
                     && connection.server().generation() > 0
                     && connection.server().generation() < generation) {
                 throw new Violation(
@@ -295,12 +300,9 @@ final class Checker {
                 if (termEnd.equals(quorum)) {
                     coverage.count(Visited.READS_AT_THE_QUORUM_POSITION);
                 }
-                if (termEnd.isAfter(given.getOrDefault(term.generation(), Lsn.ZERO))) {
-                    given.put(term.generation(), termEnd);
-                    partOfLater("one history", "given to a reader", term.generation(), termEnd);
-                }
             }
         }
+        committed("given to a reader", lineage.upTo(end), end);
     }
 
     /** WAL on its way is what was written. */
@@ -331,24 +333,55 @@ final class Checker {
                             .formatted(generation, end, quorum));
         }
         acknowledged.merge(generation, end, Lsn::max);
-        partOfLater("W5", "acknowledged", generation, end);
-    }
-
-    private void partOfLater(String rule, String what, int generation, Lsn end) {
         prepared.forEach((later, answer) -> {
             if (later > generation && !includes(answer, generation, end)) {
-                throw new Violation(rule, lacks(answer, what, generation, end));
+                throw new Violation("W5", lacks(answer, generation, end));
             }
         });
+        committed("acknowledged", wal(generation).lineage().upTo(end), end);
+    }
+
+    /** A disk is lost: every acknowledged commit is on another one. */
+    void lost(SafekeeperSim lost, Collection<SafekeeperSim> all) {
+        acknowledged.forEach((generation, end) -> {
+            WalHistory history = wal(generation).lineage().upTo(end);
+            boolean elsewhere = all.stream().filter(other -> !other.equals(lost)).anyMatch(other -> {
+                TimelineLog.View view = other.verified();
+                return view != null
+                        && history.commonEnd(end, view.history(), view.flushed()).equals(end);
+            });
+            if (!elsewhere) {
+                throw new Violation(
+                        "W5",
+                        "%s was the last to have a commit acknowledged at %s by generation=%d"
+                                .formatted(lost, end, generation));
+            }
+        });
+    }
+
+    /** Either it is part of the one history, or that is part of it. */
+    private void committed(String what, WalHistory history, Lsn end) {
+        Lsn common = history.commonEnd(end, committed, committedEnd);
+        if (common.equals(end)) {
+            return;
+        }
+        if (!common.equals(committedEnd)) {
+            throw new Violation(
+                    "one history",
+                    "%s up to %s is %s, which leaves %s up to %s at %s"
+                            .formatted(terms(history), end, what, terms(committed), committedEnd, common));
+        }
+        committed = history;
+        committedEnd = end;
     }
 
     private static boolean includes(QuorumReply.Prepared answer, int generation, Lsn end) {
         return !end.isAfter(answer.end()) && answer.history().generationAt(end.plus(-1)) == generation;
     }
 
-    private static String lacks(QuorumReply.Prepared answer, String what, int generation, Lsn end) {
-        return "generation=%d begins at %s with history %s, which lacks WAL of generation=%d up to %s that was %s"
-                .formatted(answer.generation(), answer.end(), terms(answer.history()), generation, end, what);
+    private static String lacks(QuorumReply.Prepared answer, int generation, Lsn end) {
+        return "generation=%d begins at %s with history %s, which lacks a commit acknowledged at %s by generation=%d"
+                .formatted(answer.generation(), answer.end(), terms(answer.history()), end, generation);
     }
 
     /** Where a generation is to begin. */
@@ -356,12 +389,7 @@ final class Checker {
         coverage.count(Visited.GENERATIONS_PREPARED);
         acknowledged.forEach((generation, end) -> {
             if (generation < answer.generation() && !includes(answer, generation, end)) {
-                throw new Violation("W5", lacks(answer, "acknowledged", generation, end));
-            }
-        });
-        given.forEach((generation, end) -> {
-            if (generation < answer.generation() && !includes(answer, generation, end)) {
-                throw new Violation("one history", lacks(answer, "given to a reader", generation, end));
+                throw new Violation("W5", lacks(answer, generation, end));
             }
         });
         QuorumReply.Prepared before = prepared.put(answer.generation(), answer);
@@ -369,10 +397,5 @@ final class Checker {
                 && !(before.end().equals(answer.end()) && before.history().equals(answer.history()))) {
             coverage.count(Visited.GENERATIONS_PREPARED);
         }
-    }
-
-    @Nullable
-    Lsn acknowledged(int generation) {
-        return acknowledged.get(generation);
     }
 }

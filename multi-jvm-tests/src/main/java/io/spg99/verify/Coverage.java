@@ -41,8 +41,7 @@ final class Coverage {
         MESSAGES_LOST,
         MESSAGES_DUPLICATED,
         MESSAGES_OVERTAKEN,
-        /** Two connections of one Safekeeper to one writer, the older half open. */
-        DOUBLE_CONNECTIONS,
+        CONNECTIONS_WHILE_THE_FORMER_WAS_HALF_OPEN,
         SEGMENTS_COMPLETED,
         READS_AT_THE_QUORUM_POSITION,
         CRASH_PROBES

@@ -117,6 +117,7 @@ final class Network {
     }
 
     void statusLeaves(SimConnection connection, Lsn flushed) {
+        scheduler.say(() -> "status " + flushed + " to " + connection.server());
         statuses.leaves(connection, flushed);
     }
 
@@ -151,6 +152,7 @@ final class Network {
         SimConnection connection = new SimConnection(scheduler, this, client, endpoint, target);
         connections.add(connection);
         fiber.pause(latency());
+        connection.opened();
         return connection;
     }
 

@@ -6,6 +6,7 @@ import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.quorum.WalQuorumSettings;
 import io.spg99.storage.safekeeper.SafekeeperReply;
 import io.spg99.verify.Coverage.Visited;
+import java.util.function.Function;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.jspecify.annotations.Nullable;
 
@@ -19,17 +20,18 @@ final class OwnerSim {
     private final Scheduler scheduler;
     private final Instance instance;
     private final QuorumProtocol quorum;
-    private final ActorRef<QuorumReply> replies;
     private int generation;
     private @Nullable WriterSim writer;
     private boolean ready;
     private boolean worked;
 
+    /** What is asked or will be done last; answers to what was asked before, and what was to be done then, are void. */
+    private int latest;
+
     OwnerSim(Simulation world, String machine, int number) {
         this.world = world;
         this.scheduler = world.scheduler();
         this.instance = new Instance("db-" + number, machine);
-        this.replies = new SimRef<>(instance + "-asker", this::answer);
         ActorRef<SafekeeperReply> fromSafekeepers = new SimRef<>(instance.toString(), this::fromSafekeeper);
         this.quorum = new QuorumProtocol(
                 world.base(),
@@ -83,14 +85,27 @@ final class OwnerSim {
         });
     }
 
-    private void answer(QuorumReply reply) {
-        if (!instance.isAlive()) {
-            return;
-        }
-        if (reply instanceof QuorumReply.Prepared prepared) {
-            world.checker().prepared(prepared);
-        }
-        scheduler.at(instance, scheduler.jitter(), () -> onAnswer(reply));
+    private void ask(Function<ActorRef<QuorumReply>, QuorumCommand> command) {
+        int mine = ++latest;
+        quorum.onCommand(command.apply(new SimRef<>(instance + "-ask", reply -> {
+            if (instance.isAlive() && reply instanceof QuorumReply.Prepared prepared) {
+                world.checker().prepared(prepared);
+            }
+            scheduler.at(instance, scheduler.jitter(), () -> {
+                if (mine == latest) {
+                    onAnswer(reply);
+                }
+            });
+        })));
+    }
+
+    private void later(long mostMillis, Runnable action) {
+        int mine = ++latest;
+        scheduler.at(instance, scheduler.between(1, mostMillis) * Scheduler.MILLI, () -> {
+            if (mine == latest) {
+                action.run();
+            }
+        });
     }
 
     private void begin() {
@@ -98,7 +113,7 @@ final class OwnerSim {
         if (world.isCreated()) {
             startGeneration(0);
         } else {
-            quorum.onCommand(new QuorumCommand.Create(replies));
+            ask(QuorumCommand.Create::new);
         }
     }
 
@@ -108,8 +123,8 @@ final class OwnerSim {
             crash();
             return;
         }
+        giveUp();
         generation = world.nextGeneration(above);
-        ready = false;
         scheduler.say(() -> "starts generation " + generation);
         if (world.hasOtherOwner(this)) {
             world.coverage().count(Visited.COMPETING_GENERATIONS);
@@ -118,7 +133,7 @@ final class OwnerSim {
     }
 
     private void prepare() {
-        quorum.onCommand(new QuorumCommand.Prepare(generation, replies));
+        ask(replyTo -> new QuorumCommand.Prepare(generation, replyTo));
     }
 
     private void onAnswer(QuorumReply reply) {
@@ -128,25 +143,17 @@ final class OwnerSim {
                 world.created();
                 startGeneration(0);
             }
-            case QuorumReply.Prepared prepared -> {
-                if (prepared.generation() == generation && writer == null) {
-                    writer = new WriterSim(world, this, prepared);
-                }
-            }
+            case QuorumReply.Prepared prepared -> writer = new WriterSim(world, this, prepared);
             case QuorumReply.Superseded superseded -> {
                 world.coverage().count(Visited.GENERATIONS_SUPERSEDED);
-                if (superseded.generation() == generation) {
-                    giveUp();
-                    long pause = scheduler.between(10, 1500) * Scheduler.MILLI;
-                    scheduler.at(instance, pause, () -> startGeneration(superseded.promised()));
-                }
+                giveUp();
+                later(1500, () -> startGeneration(superseded.promised()));
             }
             case QuorumReply.Following following -> {
-                ready = following.generation() == generation;
+                ready = true;
                 world.coverage().count(Visited.GENERATIONS_READY);
             }
-            case QuorumReply.Unavailable unavailable ->
-                scheduler.at(instance, scheduler.between(100, 1000) * Scheduler.MILLI, this::again);
+            case QuorumReply.Unavailable unavailable -> later(1000, this::again);
             case QuorumReply.Positions positions -> {}
             case QuorumReply.Deleted deleted -> {}
         }
@@ -154,13 +161,13 @@ final class OwnerSim {
 
     private void again() {
         if (!world.isCreated()) {
-            quorum.onCommand(new QuorumCommand.Create(replies));
+            ask(QuorumCommand.Create::new);
         } else if (generation == 0) {
             startGeneration(0);
         } else if (writer == null) {
             prepare();
-        } else if (!ready) {
-            writer.kill();
+        } else {
+            startGeneration(0);
         }
     }
 
@@ -169,8 +176,8 @@ final class OwnerSim {
             scheduler.at(
                     instance,
                     scheduler.jitter(),
-                    () -> quorum.onCommand(
-                            new QuorumCommand.Follow(accepting.generation(), accepting.address(), replies)));
+                    () -> ask(replyTo ->
+                            new QuorumCommand.Follow(accepting.generation(), accepting.address(), replyTo)));
         }
     }
 
@@ -178,10 +185,11 @@ final class OwnerSim {
         if (instance.isAlive() && ended == writer) {
             writer = null;
             ready = false;
-            scheduler.at(instance, scheduler.jitter(), () -> {
-                quorum.onCommand(new QuorumCommand.Release(ended.generation()));
-                scheduler.at(instance, scheduler.between(1, 700) * Scheduler.MILLI, () -> startGeneration(0));
-            });
+            scheduler.at(
+                    instance,
+                    scheduler.jitter(),
+                    () -> quorum.onCommand(new QuorumCommand.Release(ended.generation())));
+            later(700, () -> startGeneration(0));
         }
     }
 

@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.TreeMap;
+import org.apache.pekko.actor.typed.ActorRef;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 
@@ -98,6 +99,11 @@ final class SafekeeperSim {
 
     boolean isUp() {
         return instance != null;
+    }
+
+    /** True if that ref leads to the program that runs now. */
+    boolean isAt(ActorRef<SafekeeperCommand> address) {
+        return address.equals(ref);
     }
 
     int answeredPromise() {
@@ -432,6 +438,11 @@ final class SafekeeperSim {
                 throw new ReplicationException("timeline is not served here", "3D000");
             }
             return timeline;
+        }
+
+        @Override
+        public void claim(SimConnection connection, String name) throws ReplicationException {
+            throw new ReplicationException("no slots here", "0A000");
         }
 
         @Override

@@ -2,6 +2,8 @@ package io.spg99.verify;
 
 import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.AppenderBase;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalLong;
@@ -27,10 +29,40 @@ final class Seeds {
     private Seeds() {}
 
     static void quietLogs() {
-        for (String name : LOUD) {
-            if (LoggerFactory.getLogger(name) instanceof Logger logger) {
-                logger.setLevel(Level.ERROR);
+        loud().forEach(logger -> logger.setLevel(Level.ERROR));
+    }
+
+    private static List<Logger> loud() {
+        return LOUD.stream()
+                .map(LoggerFactory::getLogger)
+                .filter(Logger.class::isInstance)
+                .map(Logger.class::cast)
+                .toList();
+    }
+
+    /** What production code logs by itself goes into the trace of the one run. */
+    private static <T> T logInto(Trace trace, Callable<T> run) throws Exception {
+        AppenderBase<ILoggingEvent> appender = new AppenderBase<>() {
+            @Override
+            protected void append(ILoggingEvent event) {
+                trace.say("[" + event.getFormattedMessage() + "]");
             }
+        };
+        appender.start();
+        List<Logger> loggers = loud();
+        loggers.forEach(logger -> {
+            logger.setLevel(Level.INFO);
+            logger.setAdditive(false);
+            logger.addAppender(appender);
+        });
+        try {
+            return run.call();
+        } finally {
+            loggers.forEach(logger -> {
+                logger.detachAppender(appender);
+                logger.setAdditive(true);
+            });
+            quietLogs();
         }
     }
 
@@ -86,7 +118,8 @@ final class Seeds {
 
     /** On a thread of the kind that the fibers are: to hand over a turn costs little between them. */
     static Coverage run(long seed, Trace trace) {
-        return onVirtualThread(() -> Simulation.run(seed, trace));
+        return onVirtualThread(() ->
+                trace.isOn() ? logInto(trace, () -> Simulation.run(seed, trace)) : Simulation.run(seed, trace));
     }
 
     private static <T> T onVirtualThread(Callable<T> work) {

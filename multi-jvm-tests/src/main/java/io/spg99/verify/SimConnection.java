@@ -17,6 +17,8 @@ final class SimConnection implements ReplicationConnection {
 
         Identity identify(SimConnection connection) throws ReplicationException;
 
+        void claim(SimConnection connection, String name) throws ReplicationException;
+
         void start(SimConnection connection, Lsn from, int generation) throws ReplicationException;
 
         void status(SimConnection connection, Lsn flushed);
@@ -60,9 +62,9 @@ final class SimConnection implements ReplicationConnection {
             } else if (!network.isDown(to.machine())) {
                 // A reset.
                 if (to.equals(client)) {
-                    serverGone();
-                } else {
                     clientGone();
+                } else {
+                    serverGone();
                 }
             }
             moving = !queue.isEmpty();
@@ -85,6 +87,10 @@ final class SimConnection implements ReplicationConnection {
     private final Deque<Object> inbox = new ArrayDeque<>();
     private boolean clientOpen = true;
     private boolean serverOpen = true;
+
+    /** The client has it in hand. */
+    private boolean opened;
+
     private @Nullable Fiber waiting;
 
     SimConnection(
@@ -123,8 +129,13 @@ final class SimConnection implements ReplicationConnection {
         return !clientOpen && !serverOpen;
     }
 
-    boolean isClientOpen() {
-        return clientOpen;
+    void opened() {
+        opened = true;
+    }
+
+    /** The client has it in hand and has not let go of it. */
+    boolean isInUse() {
+        return opened && clientOpen;
     }
 
     boolean isServerOpen() {
@@ -193,6 +204,14 @@ final class SimConnection implements ReplicationConnection {
     @Override
     public Identity identify() throws ReplicationException {
         return call(() -> endpoint.server().identify(this));
+    }
+
+    @Override
+    public void claim(String name) throws ReplicationException {
+        call(() -> {
+            endpoint.server().claim(this, name);
+            return true;
+        });
     }
 
     @Override

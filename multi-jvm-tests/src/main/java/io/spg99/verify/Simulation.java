@@ -32,7 +32,6 @@ final class Simulation {
     private final Logger logger;
     private final Network network;
     private final Checker checker;
-    private final GenerationWal creation;
     private final TimelineBase base;
     private final Map<SafekeeperId, SafekeeperSim> safekeepers = new TreeMap<>();
     private final List<OwnerSim> owners = new ArrayList<>();
@@ -81,10 +80,9 @@ final class Simulation {
         this.scheduler = new Scheduler(seed, trace);
         this.logger = trace.logger(scheduler);
         this.network = new Network(scheduler, coverage);
-        this.checker = new Checker(scheduler, coverage);
-        this.creation = GenerationWal.creation(scheduler.random().split());
+        GenerationWal creation = GenerationWal.creation(scheduler.random().split());
         this.base = creation.base();
-        checker.written(creation);
+        this.checker = new Checker(scheduler, coverage, creation);
         faultEvery = scheduler.between(100, 1500) * Scheduler.MILLI;
         faultsUntil = scheduler.between(4, 14) * Scheduler.SECOND;
         commitInterval = scheduler.between(20, 200) * Scheduler.MILLI;
@@ -223,6 +221,10 @@ final class Simulation {
                 safekeeper.start();
             }
         });
+        if (owners.stream().filter(OwnerSim::isAlive).count() > 1) {
+            // Nobody tells an owner that its ready writer was superseded: of several, none may be at work.
+            owners.forEach(OwnerSim::crash);
+        }
         owners.forEach(OwnerSim::forgetWork);
         ensureOwner();
     }
@@ -251,7 +253,7 @@ final class Simulation {
 
     void registered(SafekeeperSim safekeeper, ActorRef<SafekeeperCommand> ref) {
         scheduler.at(null, scheduler.between(1, calm ? 10 : 600) * Scheduler.MILLI, () -> {
-            if (safekeeper.isUp()) {
+            if (safekeeper.isAt(ref)) {
                 registered.put(safekeeper.id(), ref);
             }
         });
@@ -347,6 +349,7 @@ final class Simulation {
             case LOSE_DISK -> {
                 if (othersVote(safekeeper)) {
                     safekeeper.loseDisk();
+                    checker.lost(safekeeper, safekeepers.values());
                     restartLater(safekeeper);
                 }
             }

@@ -18,6 +18,8 @@ final class Trace {
     private final int most;
     private final Deque<String> lines = new ArrayDeque<>();
 
+    private @Nullable Scheduler scheduler;
+
     private Trace(int most) {
         this.most = most;
     }
@@ -50,13 +52,26 @@ final class Trace {
                 .replaceAll("TimelineBase\\[.*firstWal=[^]]*]", "base");
     }
 
+    /** What the code says that runs now. */
+    void say(String what) {
+        Scheduler running = scheduler;
+        if (running != null) {
+            running.say(() -> what);
+        }
+    }
+
+    boolean isOn() {
+        return most > 0;
+    }
+
     List<String> lines() {
         return List.copyOf(lines);
     }
 
     /** What production code logs. */
-    Logger logger(Scheduler scheduler) {
-        return most == 0 ? NOPLogger.NOP_LOGGER : new TraceLogger(scheduler);
+    Logger logger(Scheduler running) {
+        scheduler = running;
+        return most == 0 ? NOPLogger.NOP_LOGGER : new TraceLogger(running);
     }
 
     private static final class TraceLogger extends LegacyAbstractLogger {

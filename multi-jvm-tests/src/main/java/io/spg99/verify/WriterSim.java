@@ -17,7 +17,9 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.Deque;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,6 +31,9 @@ final class WriterSim implements SimConnection.Server {
 
     /** wal_sender_timeout. */
     private static final long SENDER_TIMEOUT = 10 * Scheduler.SECOND;
+
+    /** tcp_keepalives_idle and three probes. */
+    private static final long KEEPALIVE = 45 * Scheduler.SECOND;
 
     /** A generation writes no more than this, and as much again once all is calm: a run must stay short. */
     private static final int MOST_WAL = 40_000;
@@ -62,6 +67,7 @@ final class WriterSim implements SimConnection.Server {
     /** Ends of commits that clients wait for. */
     private final Deque<Lsn> waiting = new ArrayDeque<>();
 
+    private final Map<String, SimConnection> slots = new HashMap<>();
     private @Nullable GenerationWal wal;
 
     /** Segments before this one are gone. */
@@ -225,7 +231,16 @@ final class WriterSim implements SimConnection.Server {
                 each.connection.send(new ReplicationMessage.Keepalive(end(), true));
             }
         }
+        slots.values().forEach(this::keepAlive);
         scheduler.at(instance, Scheduler.SECOND, this::tick);
+    }
+
+    /** The kernel's probes, for connections that do not stream yet. */
+    private void keepAlive(SimConnection idle) {
+        boolean streams = walsenders.stream().anyMatch(each -> each.connection.equals(idle));
+        if (idle.isServerOpen() && !streams && !idle.isInUse()) {
+            scheduler.at(instance, KEEPALIVE, idle::closeServer);
+        }
     }
 
     /** A fast shutdown: what was written goes to whoever is connected, then it ends. */
@@ -256,6 +271,17 @@ final class WriterSim implements SimConnection.Server {
         return new ReplicationConnection.Identity(world.base().systemIdentifier(), generation(), end());
     }
 
+    /** A temporary replication slot: there is one of a name. */
+    @Override
+    public void claim(SimConnection connection, String name) throws ReplicationException {
+        SimConnection holder = slots.get(name);
+        if (holder != null && holder.isServerOpen()) {
+            world.coverage().count(Visited.CONNECTIONS_WHILE_THE_FORMER_WAS_HALF_OPEN);
+            throw new ReplicationException("replication slot \"" + name + "\" already exists", "42710");
+        }
+        slots.put(name, connection);
+    }
+
     @Override
     public void start(SimConnection connection, Lsn from, int requested) throws ReplicationException {
         if (requested != generation() || from.isAfter(end())) {
@@ -264,11 +290,6 @@ final class WriterSim implements SimConnection.Server {
         if (from.isBefore(kept)) {
             world.coverage().count(Visited.FILLED_FROM_PEER_INSTEAD_OF_WRITER);
             throw new ReplicationException("requested WAL segment has already been removed", "58P01");
-        }
-        boolean doubled = walsenders.stream()
-                .anyMatch(each -> each.connection.applicationName().equals(connection.applicationName()));
-        if (doubled) {
-            world.coverage().count(Visited.DOUBLE_CONNECTIONS);
         }
         Walsender next = new Walsender(connection, from, scheduler.now());
         walsenders.add(next);

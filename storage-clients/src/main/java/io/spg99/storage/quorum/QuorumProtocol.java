@@ -505,6 +505,10 @@ public final class QuorumProtocol {
             withdraw(refused.safekeeper());
             return;
         }
+        if (refused.promised() == generation && phase == Phase.FOLLOWING) {
+            // A Promise that came late, after our own writer had begun.
+            return;
+        }
         switch (phase) {
             case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
                 log.get()
@@ -540,6 +544,7 @@ public final class QuorumProtocol {
     }
 
     private void onRestored(SafekeeperReply.Restored restored) {
+        sources.put(restored.safekeeper(), restored.source());
         if (lost.remove(restored.safekeeper())) {
             bound.add(restored.safekeeper());
             tell(restored.safekeeper(), safekeeper -> ask(restored.safekeeper(), safekeeper));

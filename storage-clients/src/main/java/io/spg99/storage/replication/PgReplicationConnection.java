@@ -84,6 +84,16 @@ public final class PgReplicationConnection implements ReplicationConnection {
         }
     }
 
+    /** With a temporary slot: there is one of a name, it lives as long as its connection, and keeps no WAL. */
+    @Override
+    public void claim(String name) throws ReplicationException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("CREATE_REPLICATION_SLOT " + name + " TEMPORARY PHYSICAL");
+        } catch (SQLException e) {
+            throw new ReplicationException("the former connection of " + name + " is there still", e);
+        }
+    }
+
     private static String string(ResultSet row, int column) throws SQLException {
         String value = row.getString(column);
         return value == null ? "" : value;

@@ -9,6 +9,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <pre>
  * IDENTIFY_SYSTEM                              -> identify()
+ * CREATE_REPLICATION_SLOT x TEMPORARY PHYSICAL -> claim()
  * START_REPLICATION PHYSICAL X/X TIMELINE n    -> start(), then receive() and poll() until null and ended
  * standby status update                        -> status()
  * </pre>
@@ -25,6 +26,15 @@ public interface ReplicationConnection extends Closeable {
     }
 
     Identity identify() throws ReplicationException;
+
+    /**
+     * Makes sure that no other connection speaks as {@code name} to this PostgreSQL, until this one ends. To be called before
+     * {@link #start} by whoever counts in {@code synchronous_standby_names}: PostgreSQL counts connections there, not names,
+     * so one standby that reconnects while its former connection is still half open would be taken for two.
+     *
+     * @throws ReplicationException if another one is there still
+     */
+    void claim(String name) throws ReplicationException;
 
     /** Begins the stream at {@code from}, of the lineage whose last term is {@code generation}. */
     void start(Lsn from, int generation) throws ReplicationException;

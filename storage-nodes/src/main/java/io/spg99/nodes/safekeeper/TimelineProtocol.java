@@ -308,7 +308,8 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             } else if (open.isRestored() && open.view().promised() < restore.generation()) {
                 open.promise(restore.generation());
             }
-            asker.tell(new SafekeeperReply.Restored(id, timeline));
+            asker.tell(new SafekeeperReply.Restored(
+                    id, timeline, world.source().get()));
         } catch (IOException e) {
             asker.tell(trouble(restore.generation(), e));
         }
@@ -340,7 +341,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             return;
         }
         if (open.isRestored()) {
-            // What it had promised and held is lost: it has no say before it is established.
+            // What it had promised and held is lost: it has no say before that is there again.
             asker.tell(new SafekeeperReply.UnknownTimeline(id, timeline));
             return;
         }

@@ -191,7 +191,10 @@ public final class WalReceiver {
             if (isStopped()) {
                 return;
             }
-            check(connection.identify());
+            connection.claim(self.id().value());
+            ReplicationConnection.Identity identity = connection.identify();
+            check(identity);
+            log.voteFrom(generation, identity.position());
             Lsn from = log.follow(generation);
             connection.start(from, generation);
             connection.status(from);

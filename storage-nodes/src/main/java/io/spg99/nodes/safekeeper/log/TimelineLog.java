@@ -240,6 +240,13 @@ public final class TimelineLog implements Closeable {
             establishedFor = generation;
             return end;
         }
+        int chosen = history.upTo(end).last().generation();
+        if (establishedFor == generation
+                && (chosen < view.generation() || (chosen == view.generation() && end.isBefore(flushed)))) {
+            // A choice made before the one that was confirmed here, and late: what counts already must not be cut.
+            throw new LogFailedException(
+                    "generation=" + generation + " was established up to " + flushed + ", not " + end, null);
+        }
         Lsn common = history.commonEnd(end, view.history(), flushed);
         if (common.isBefore(control.base().start())) {
             throw new LogFailedException("nothing in common with the history: " + history, null);

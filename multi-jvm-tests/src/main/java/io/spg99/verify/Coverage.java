@@ -19,6 +19,7 @@ final class Coverage {
         PROMISES,
         REFUSALS,
         PEER_RECOVERIES,
+        /** The connection ended before the Safekeeper that gave WAL had said all. */
         PEER_RECOVERIES_BROKEN_OFF,
         FILLED_FROM_PEER_INSTEAD_OF_WRITER,
         DIVERGENT_TAILS_CUT,

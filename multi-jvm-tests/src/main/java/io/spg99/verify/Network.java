@@ -32,6 +32,7 @@ final class Network {
     private final Scheduler scheduler;
     private final Coverage coverage;
     private final Set<Way> blocked = new HashSet<>();
+    private final Map<Way, Long> lastArrival = new HashMap<>();
     private final Set<String> down = new HashSet<>();
     private final Map<String, Endpoint> endpoints = new HashMap<>();
     private final List<SimConnection> connections = new ArrayList<>();
@@ -50,10 +51,6 @@ final class Network {
         loss = lost;
         doubling = doubled;
         lateness = late;
-    }
-
-    double lateness() {
-        return lateness;
     }
 
     void block(String from, String to) {
@@ -103,7 +100,15 @@ final class Network {
             coverage.count(Visited.MESSAGES_LOST);
             return;
         }
-        scheduler.at(to, latency(), delivery);
+        long delay = latency();
+        long arrival = scheduler.now() + delay;
+        Way way = new Way(from.machine(), to.machine());
+        if (arrival < lastArrival.getOrDefault(way, 0L)) {
+            coverage.count(Visited.MESSAGES_OVERTAKEN);
+        } else {
+            lastArrival.put(way, arrival);
+        }
+        scheduler.at(to, delay, delivery);
         if (scheduler.chance(doubling)) {
             coverage.count(Visited.MESSAGES_DUPLICATED);
             scheduler.at(to, latency() + scheduler.between(0, 3 * Scheduler.SECOND), delivery);

@@ -468,6 +468,12 @@ final class SafekeeperSim {
 
         @Override
         public void closed(SimConnection connection) {
+            boolean unfinished = sending.values().stream()
+                    .anyMatch(each -> each.connection.equals(connection)
+                            && each.stream.position().isBefore(each.timeline.limit(true)));
+            if (unfinished && connection.isPeer()) {
+                coverage.count(Visited.PEER_RECOVERIES_BROKEN_OFF);
+            }
             end(connection);
         }
     }

@@ -164,7 +164,7 @@ final class WriterSim implements SimConnection.Server {
             if (scheduler.chance(0.04)) {
                 written.switchSegment();
             }
-            if (scheduler.chance(0.8)) {
+            if (world.isCalm() || scheduler.chance(0.8)) {
                 waiting.add(written.end());
             }
             walsenders.forEach(this::ring);

@@ -319,6 +319,8 @@ public final class QuorumProtocol {
         if (confirmed.size() >= SafekeeperId.QUORUM) {
             safekeeper.tell(new SafekeeperCommand.Restore(base, generation, replies));
         } else {
+            // It may not be lost at all: an old answer came late.
+            safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
             askForConfirmation();
         }
     }
@@ -506,7 +508,10 @@ public final class QuorumProtocol {
             return;
         }
         if (refused.promised() == generation && phase == Phase.FOLLOWING) {
-            // A Promise that came late, after our own writer had begun.
+            // A Promise came late, after our own writer had begun: the answer proves that the promise is still there.
+            if (lost.remove(refused.safekeeper())) {
+                bound.add(refused.safekeeper());
+            }
             return;
         }
         switch (phase) {

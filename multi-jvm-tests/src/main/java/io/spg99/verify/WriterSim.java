@@ -35,7 +35,7 @@ final class WriterSim implements SimConnection.Server {
     /** tcp_keepalives_idle and three probes. */
     private static final long KEEPALIVE = 45 * Scheduler.SECOND;
 
-    /** A generation writes no more than this, and as much again once all is calm: a run must stay short. */
+    /** A generation writes no more than this, and more only once all is calm: a run must stay short. */
     private static final int MOST_WAL = 40_000;
     private static final int MOST_MESSAGE = 9_000;
 
@@ -153,7 +153,7 @@ final class WriterSim implements SimConnection.Server {
         if (written == null || stopping) {
             return;
         }
-        if (written.end().minus(written.begin()) < (world.isCalm() ? 2 : 1) * MOST_WAL && waiting.size() < 8) {
+        if (written.end().minus(written.begin()) < (world.isCalm() ? 4 : 1) * MOST_WAL && waiting.size() < 8) {
             int records = scheduler.random().nextInt(1, 4);
             for (int i = 0; i < records; i++) {
                 written.record(

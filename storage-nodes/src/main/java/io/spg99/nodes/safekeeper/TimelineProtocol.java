@@ -308,8 +308,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             } else if (open.isRestored() && open.view().promised() < restore.generation()) {
                 open.promise(restore.generation());
             }
-            asker.tell(new SafekeeperReply.Restored(
-                    id, timeline, world.source().get()));
+            asker.tell(new SafekeeperReply.Restored(id, timeline, world.source().get()));
         } catch (IOException e) {
             asker.tell(trouble(restore.generation(), e));
         }

@@ -241,7 +241,12 @@ final class SimConnection implements ReplicationConnection {
     }
 
     private @Nullable ReplicationMessage take() {
-        return inbox.remove() instanceof ReplicationMessage message ? message : null;
+        Object next = inbox.remove();
+        // Between receiving and using it.
+        if (scheduler.chance(0.05)) {
+            scheduler.ownFiber().pause(scheduler.between(1, 2000));
+        }
+        return next instanceof ReplicationMessage message ? message : null;
     }
 
     @Override

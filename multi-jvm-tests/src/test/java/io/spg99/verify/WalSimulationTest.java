@@ -37,7 +37,7 @@ class WalSimulationTest {
 
     /** To paste a seed into: each of these broke a rule once. */
     @ParameterizedTest
-    @ValueSource(longs = {9, 19, 35, 72, 373, 763, 1287, 6406})
+    @ValueSource(longs = {9, 19, 35, 72, 373, 763, 1287, 6406, 11621})
     void givenASeedThatFailedOnce_whenItIsRunAgain_thenTheWalRulesHold(long seed) {
         Seeds.run(seed);
     }

@@ -509,9 +509,8 @@ public final class QuorumProtocol {
         }
         if (refused.promised() == generation && phase == Phase.FOLLOWING) {
             // A Promise came late, after our own writer had begun: the answer proves that the promise is still there.
-            if (lost.remove(refused.safekeeper())) {
-                bound.add(refused.safekeeper());
-            }
+            lost.remove(refused.safekeeper());
+            bound.add(refused.safekeeper());
             return;
         }
         switch (phase) {

@@ -36,7 +36,7 @@ class ArchitectureTest {
             .layer("cluster-config")
             .definedBy("io.spg99.cluster..")
             .layer("multi-jvm-tests")
-            .definedBy("io.spg99.tests..", "io.spg99.bench..")
+            .definedBy("io.spg99.tests..", "io.spg99.bench..", "io.spg99.verify..")
             .whereLayer("storage-clients")
             .mayNotAccessAnyLayer()
             .whereLayer("storage-nodes")

@@ -17,6 +17,12 @@ public final class ReplicationException extends IOException {
         this.sqlState = null;
     }
 
+    /** What a server has said. */
+    public ReplicationException(String message, String sqlState) {
+        super(message);
+        this.sqlState = sqlState;
+    }
+
     ReplicationException(String message, SQLException cause) {
         super(message + ": " + cause.getMessage(), cause);
         this.sqlState = cause.getSQLState();
@@ -25,6 +31,11 @@ public final class ReplicationException extends IOException {
     ReplicationException(String message, IOException cause) {
         super(message + ": " + cause.getMessage(), cause);
         this.sqlState = null;
+    }
+
+    /** What the server gave as reason; internal_error if it gave none. */
+    public String sqlState() {
+        return sqlState == null ? "XX000" : sqlState;
     }
 
     /** True if the server says that it no longer has the WAL that was asked for. */

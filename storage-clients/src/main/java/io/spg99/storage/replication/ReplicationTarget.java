@@ -22,4 +22,17 @@ public record ReplicationTarget(
         TlsIdentity identity,
         Duration connectTimeout,
         Duration silence,
-        Optional<Path> socket) {}
+        Optional<Path> socket) {
+
+    /** One that is reached by TCP only. */
+    public ReplicationTarget(
+            String host,
+            int port,
+            String user,
+            String applicationName,
+            TlsIdentity identity,
+            Duration connectTimeout,
+            Duration silence) {
+        this(host, port, user, applicationName, identity, connectTimeout, silence, Optional.empty());
+    }
+}

@@ -52,7 +52,7 @@ public sealed interface SafekeeperReply extends StorageMessage {
 
     record Detached(SafekeeperId safekeeper, TimelineId timeline, int generation) implements SafekeeperReply {}
 
-    record Restored(SafekeeperId safekeeper, TimelineId timeline) implements SafekeeperReply {}
+    record Restored(SafekeeperId safekeeper, TimelineId timeline, WalSource source) implements SafekeeperReply {}
 
     record Deleted(SafekeeperId safekeeper, TimelineId timeline) implements SafekeeperReply {}
 

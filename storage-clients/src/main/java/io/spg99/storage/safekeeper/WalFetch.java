@@ -1,9 +1,11 @@
 package io.spg99.storage.safekeeper;
 
+import io.spg99.storage.replication.PgReplicationConnection;
 import io.spg99.storage.replication.ReplicationConnection;
 import io.spg99.storage.replication.ReplicationException;
 import io.spg99.storage.replication.ReplicationMessage;
 import io.spg99.storage.replication.ReplicationTarget;
+import io.spg99.storage.thread.Threads;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
@@ -35,15 +37,28 @@ public final class WalFetch {
     private final TimelineId timeline;
     private final TlsIdentity identity;
     private final String applicationName;
+    private final ReplicationConnection.Connector connector;
+    private final Threads threads;
 
     private volatile boolean cancelled;
     private volatile @Nullable ReplicationConnection current;
 
     /** @param applicationName how the Safekeeper logs this client */
     public WalFetch(TimelineId timeline, TlsIdentity identity, String applicationName) {
+        this(timeline, identity, applicationName, PgReplicationConnection::open, Threads.JVM);
+    }
+
+    public WalFetch(
+            TimelineId timeline,
+            TlsIdentity identity,
+            String applicationName,
+            ReplicationConnection.Connector connector,
+            Threads threads) {
         this.timeline = timeline;
         this.identity = identity;
         this.applicationName = applicationName;
+        this.connector = connector;
+        this.threads = threads;
     }
 
     /**
@@ -60,7 +75,7 @@ public final class WalFetch {
             if (!next.isBefore(to)) {
                 return;
             }
-            Progress progress = new Progress(next, to, sink);
+            Progress progress = new Progress(next, to, sink, threads);
             try (ReplicationConnection connection = open(source)) {
                 connection.start(next, history.upTo(to).last().generation());
                 progress.readFrom(connection);
@@ -100,7 +115,7 @@ public final class WalFetch {
     }
 
     private ReplicationConnection open(WalSource source) throws ReplicationException {
-        ReplicationConnection connection = ReplicationConnection.open(new ReplicationTarget(
+        ReplicationConnection connection = connector.open(new ReplicationTarget(
                 source.host(),
                 source.port(),
                 timeline.value(),
@@ -130,15 +145,17 @@ public final class WalFetch {
         private Lsn next;
         private final Lsn to;
         private final WalSink sink;
+        private final Threads threads;
 
-        Progress(Lsn next, Lsn to, WalSink sink) {
+        Progress(Lsn next, Lsn to, WalSink sink, Threads threads) {
             this.next = next;
             this.to = to;
             this.sink = sink;
+            this.threads = threads;
         }
 
         void readFrom(ReplicationConnection connection) throws IOException {
-            Stall stall = new Stall();
+            Stall stall = new Stall(threads);
             while (next.isBefore(to)) {
                 ReplicationMessage message = connection.receive();
                 if (message == null) {
@@ -169,14 +186,20 @@ public final class WalFetch {
 
     /** A source that is alive but has no more than this: keepalives must not make the fetch wait for ever. */
     private static final class Stall {
-        private long since = System.nanoTime();
+        private final Threads threads;
+        private long since;
+
+        Stall(Threads threads) {
+            this.threads = threads;
+            this.since = threads.nanoTime();
+        }
 
         void reset() {
-            since = System.nanoTime();
+            since = threads.nanoTime();
         }
 
         void check(Lsn next) throws ReplicationException {
-            if (System.nanoTime() - since > SILENCE.toNanos()) {
+            if (threads.nanoTime() - since > SILENCE.toNanos()) {
                 throw new ReplicationException("the source has no more WAL than to " + next);
             }
         }

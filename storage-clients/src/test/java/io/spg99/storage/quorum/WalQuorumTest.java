@@ -216,8 +216,8 @@ class WalQuorumTest {
         asker.expectMessageClass(QuorumReply.Unavailable.class);
     }
 
-    @Test
-    void givenALostDisk_whenBothOthersConfirm_thenItIsRestoredAndEstablished() {
+    /** Prepares generation 2 and restores sk3. */
+    private SafekeeperCommand.Establish restored() {
         prepared(2);
         expect(SK3, SafekeeperCommand.Promise.class).replyTo().tell(new SafekeeperReply.UnknownTimeline(SK3, TIMELINE));
         establish(SK1);
@@ -225,10 +225,13 @@ class WalQuorumTest {
 
         SafekeeperCommand.Restore restore = expect(SK3, SafekeeperCommand.Restore.class);
         assertEquals(2, restore.generation());
-        restore.replyTo().tell(new SafekeeperReply.Restored(SK3, TIMELINE));
+        restore.replyTo().tell(new SafekeeperReply.Restored(SK3, TIMELINE, source(SK3)));
+        return establish(SK3);
+    }
 
-        SafekeeperCommand.Establish establish = establish(SK3);
-        assertEquals(List.of(source(SK1), source(SK2)), establish.donors());
+    @Test
+    void givenALostDisk_whenBothOthersConfirm_thenItIsRestoredAndEstablished() {
+        assertEquals(List.of(source(SK1), source(SK2)), restored().donors());
     }
 
     @Test
@@ -251,6 +254,43 @@ class WalQuorumTest {
         quorum.tell(new QuorumCommand.GetPositions(asker.getRef()));
         assertEquals(
                 at(140), asker.expectMessageClass(QuorumReply.Positions.class).quorum());
+    }
+
+    @Test
+    void givenAFollowedWriter_whenARefusalOfItsOwnPromiseComesLate_thenItIsFollowedStill() {
+        prepared(2);
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        ActorRef<SafekeeperReply> replies =
+                expect(SK1, SafekeeperCommand.Attach.class).replyTo();
+        replies.tell(new SafekeeperReply.Refused(SK2, TIMELINE, 2, 2));
+
+        position(SK1, replies, 2, 150);
+        position(SK2, replies, 2, 140);
+        asker.expectMessage(new QuorumReply.Following(2));
+    }
+
+    @Test
+    void givenOneThatOnlySeemedLost_whenAskedAgain_thenItIsLookedAfterAsBefore() {
+        prepared(2);
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        ActorRef<SafekeeperReply> replies =
+                expect(SK1, SafekeeperCommand.Attach.class).replyTo();
+        expect(SK2, SafekeeperCommand.Attach.class);
+        replies.tell(new SafekeeperReply.UnknownTimeline(SK2, TIMELINE));
+
+        expect(SK2, SafekeeperCommand.Promise.class).replyTo().tell(new SafekeeperReply.Refused(SK2, TIMELINE, 2, 2));
+        establish(SK2);
+        expect(SK2, SafekeeperCommand.Attach.class);
+    }
+
+    @Test
+    void givenARestoredSafekeeper_whenAnotherIsAttached_thenItMayFillFromTheRestored() {
+        restored();
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+
+        assertEquals(
+                List.of(source(SK2), source(SK3)),
+                expect(SK1, SafekeeperCommand.Attach.class).donors());
     }
 
     @Test

@@ -76,7 +76,7 @@ class SerializationTest {
         check(new SafekeeperReply.Established(SK, TIMELINE, 3, END));
         check(new SafekeeperReply.Position(SK, TIMELINE, 3, 3, END, true));
         check(new SafekeeperReply.Detached(SK, TIMELINE, 3));
-        check(new SafekeeperReply.Restored(SK, TIMELINE));
+        check(new SafekeeperReply.Restored(SK, TIMELINE, SOURCE));
         check(new SafekeeperReply.Deleted(SK, TIMELINE));
         check(new SafekeeperReply.Failed(SK, TIMELINE, "disk full"));
     }

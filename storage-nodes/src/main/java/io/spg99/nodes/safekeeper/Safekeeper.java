@@ -36,7 +36,7 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
 
     private final SafekeeperId id;
     private final Parts parts;
-    private final Map<TimelineId, ActorRef<SafekeeperTimeline.Message>> timelines = new HashMap<>();
+    private final Map<TimelineId, ActorRef<TimelineProtocol.Message>> timelines = new HashMap<>();
 
     /** What a Safekeeper's timelines share. */
     record Parts(
@@ -106,9 +106,9 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
     }
 
     private Behavior<SafekeeperCommand> onCommand(SafekeeperCommand command) {
-        ActorRef<SafekeeperTimeline.Message> timeline = timelines.get(command.timeline());
+        ActorRef<TimelineProtocol.Message> timeline = timelines.get(command.timeline());
         if (timeline != null) {
-            timeline.tell(new SafekeeperTimeline.Told(command));
+            timeline.tell(new TimelineProtocol.Told(command));
         } else {
             onUnknown(command);
         }
@@ -118,9 +118,9 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
     private void onUnknown(SafekeeperCommand command) {
         SafekeeperReply unknown = new SafekeeperReply.UnknownTimeline(id, command.timeline());
         switch (command) {
-            case SafekeeperCommand.Create create -> spawn(create.timeline()).tell(new SafekeeperTimeline.Told(create));
+            case SafekeeperCommand.Create create -> spawn(create.timeline()).tell(new TimelineProtocol.Told(create));
             case SafekeeperCommand.Restore restore ->
-                spawn(restore.timeline()).tell(new SafekeeperTimeline.Told(restore));
+                spawn(restore.timeline()).tell(new TimelineProtocol.Told(restore));
             case SafekeeperCommand.Promise promise -> promise.replyTo().tell(unknown);
             case SafekeeperCommand.Establish establish -> establish.replyTo().tell(unknown);
             case SafekeeperCommand.Attach attach -> attach.replyTo().tell(unknown);
@@ -133,8 +133,8 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
         }
     }
 
-    private ActorRef<SafekeeperTimeline.Message> spawn(TimelineId timeline) {
-        ActorRef<SafekeeperTimeline.Message> actor = getContext()
+    private ActorRef<TimelineProtocol.Message> spawn(TimelineId timeline) {
+        ActorRef<TimelineProtocol.Message> actor = getContext()
                 .spawn(
                         SafekeeperTimeline.create(timeline, parts),
                         "timeline-" + timeline,

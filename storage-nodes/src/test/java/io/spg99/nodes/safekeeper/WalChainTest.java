@@ -6,8 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.nodes.safekeeper.receive.WalReceiver;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.replication.PgReplicationConnection;
+import io.spg99.storage.replication.ReplicationConnection;
+import io.spg99.storage.replication.ReplicationException;
+import io.spg99.storage.replication.ReplicationTarget;
 import io.spg99.storage.safekeeper.SafekeeperCommand;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.safekeeper.SafekeeperReply;
@@ -290,6 +295,28 @@ class WalChainTest {
         safekeepers.stop(SK3);
         ActorRef<QuorumCommand> successor = safekeepers.quorum(base);
         assertEquals("1001", query(run(successor, 3), "SELECT count(*) FROM t"));
+    }
+
+    @Test
+    void givenAConnectionOfASafekeeper_whenItConnectsOnceMore_thenOnlyAfterTheFirstHasEnded() throws Exception {
+        TestPostgres.Generation writer = run(quorum, 2);
+        ReplicationTarget target = new ReplicationTarget(
+                writer.address().host(),
+                writer.address().port(),
+                WalReceiver.ROLE,
+                "sk9",
+                safekeeperIdentity,
+                TestSafekeepers.PATIENCE,
+                TestSafekeepers.PATIENCE);
+        try (ReplicationConnection second = PgReplicationConnection.open(target)) {
+            try (ReplicationConnection first = PgReplicationConnection.open(target)) {
+                first.claim("sk9");
+                assertThrows(ReplicationException.class, () -> second.claim("sk9"));
+            }
+            Awaitility.await("the first one's end is noticed")
+                    .atMost(TestSafekeepers.PATIENCE)
+                    .untilAsserted(() -> second.claim("sk9"));
+        }
     }
 
     @Test

@@ -21,7 +21,7 @@ import java.util.zip.CRC32C;
  * @param limit            nothing at or after this belongs to the WAL, whatever the files hold; {@link #OPEN} while a writer
  *                         may be followed
  * @param headsFilled      first segments of the generations up to this one have their parent's bytes before the term's begin
- * @param restored         begun again after a loss and not yet established: no vote
+ * @param restored         begun again after a loss, and what was lost is not known to be there again: no vote
  */
 record ControlState(
         TimelineBase base,

@@ -59,6 +59,9 @@ public final class TimelineLog implements Closeable {
     /** Generation for which the WAL here is known to be exactly the chosen history; 0 for none. In memory only. */
     private int establishedFor;
 
+    /** Position from which a log begun again after a loss has a vote; null while that is not known. In memory only. */
+    private @Nullable Lsn votesFrom;
+
     /** Why nothing works any more; null as long as it does. */
     private @Nullable LogFailedException failure;
 
@@ -80,8 +83,8 @@ public final class TimelineLog implements Closeable {
     }
 
     /**
-     * Begins a timeline again whose disk was lost. It has promised {@code generation} and has no say until it is
-     * established.
+     * Begins a timeline again whose disk was lost. It has promised {@code generation} and has no say until
+     * {@link #voteFrom} is satisfied.
      */
     public static TimelineLog restore(WalDisk disk, TimelineBase base, int generation) throws IOException {
         return create(disk, base, generation, true);
@@ -210,6 +213,7 @@ public final class TimelineLog implements Closeable {
         if (generation > promised) {
             flush();
             establishedFor = 0;
+            votesFrom = null;
             save(control.withPromised(generation)
                     .withCheckpoint(flushed, flushedRecord)
                     .withLimit(flushed));
@@ -236,12 +240,19 @@ public final class TimelineLog implements Closeable {
             establishedFor = generation;
             return end;
         }
+        int chosen = history.upTo(end).last().generation();
+        if (establishedFor == generation
+                && (chosen < view.generation() || (chosen == view.generation() && end.isBefore(flushed)))) {
+            // A choice made before the one that was confirmed here, and late: what counts already must not be cut.
+            throw new LogFailedException(
+                    "generation=" + generation + " was established up to " + flushed + ", not " + end, null);
+        }
         Lsn common = history.commonEnd(end, view.history(), flushed);
         if (common.isBefore(control.base().start())) {
             throw new LogFailedException("nothing in common with the history: " + history, null);
         }
         if (common.equals(end) && flushed.equals(end)) {
-            vote(generation);
+            establishedFor = generation;
             return end;
         }
         boolean cut = common.isBefore(flushed);
@@ -254,7 +265,7 @@ public final class TimelineLog implements Closeable {
         flushedRecord = record;
         rewind();
         if (common.equals(end)) {
-            vote(generation);
+            establishedFor = generation;
         }
         return common;
     }
@@ -267,17 +278,29 @@ public final class TimelineLog implements Closeable {
             throw new LogFailedException("established up to " + flushed + " instead of " + end, null);
         }
         save(control.withCheckpoint(flushed, flushedRecord).withLimit(flushed));
-        vote(generation);
-    }
-
-    private void vote(int generation) throws IOException {
-        if (control.restored()) {
-            save(control.asVoter());
-        }
         establishedFor = generation;
     }
 
-    /** True after {@link #restore} until the WAL is established: nothing said about it counts. */
+    /**
+     * The writer of {@code generation} had WAL up to {@code position} after every former connection of this Safekeeper to it
+     * had ended. A log begun again after a loss has a vote once it has all of that: what was acknowledged with the help of
+     * the lost disk is no longer missing. To be established is not enough: commits may have followed.
+     */
+    public synchronized void voteFrom(int generation, Lsn position) throws IOException {
+        checkUsable();
+        checkPromise(generation);
+        votesFrom = position;
+        voteIfCaughtUp();
+    }
+
+    private void voteIfCaughtUp() throws IOException {
+        Lsn from = votesFrom;
+        if (control.restored() && from != null && !flushed.isBefore(from)) {
+            save(control.asVoter());
+        }
+    }
+
+    /** True after {@link #restore} until everything that could be missing is there: nothing said about it counts. */
     public synchronized boolean isRestored() {
         return control.restored();
     }
@@ -368,6 +391,7 @@ public final class TimelineLog implements Closeable {
             fillHeads(false);
             save(control.withCheckpoint(flushed, flushedRecord));
         }
+        voteIfCaughtUp();
         return flushed;
     }
 

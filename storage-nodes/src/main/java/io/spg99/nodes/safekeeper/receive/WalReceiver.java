@@ -12,14 +12,13 @@ import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.thread.Threads;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.List;
-import java.util.concurrent.CountDownLatch;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -72,8 +71,9 @@ public final class WalReceiver {
     private final List<WalSource> donors;
     private final Listener listener;
     private final WalFetch fetch;
-    private final CountDownLatch stopped = new CountDownLatch(1);
-    private final Thread thread;
+    private final ReplicationConnection.Connector connector;
+    private final Threads threads;
+    private final Threads.Gate stopped;
 
     private volatile @Nullable ReplicationConnection current;
     private long backoffMillis = FIRST_BACKOFF_MILLIS;
@@ -85,7 +85,9 @@ public final class WalReceiver {
             int generation,
             WriterAddress writer,
             List<WalSource> donors,
-            Listener listener) {
+            Listener listener,
+            ReplicationConnection.Connector connector,
+            Threads threads) {
         this.self = self;
         this.log = log;
         this.timeline = log.base().timeline();
@@ -93,9 +95,10 @@ public final class WalReceiver {
         this.writer = writer;
         this.donors = List.copyOf(donors);
         this.listener = listener;
-        this.fetch = new WalFetch(timeline, self.identity(), self.id().value());
-        this.thread = new Thread(this::run, "spg99-" + self.id() + "-" + timeline);
-        this.thread.setDaemon(true);
+        this.fetch = new WalFetch(timeline, self.identity(), self.id().value(), connector, threads);
+        this.connector = connector;
+        this.threads = threads;
+        this.stopped = threads.gate();
     }
 
     public int generation() {
@@ -107,12 +110,12 @@ public final class WalReceiver {
     }
 
     public void start() {
-        thread.start();
+        threads.start("spg99-" + self.id() + "-" + timeline, this::run);
     }
 
     /** Cuts the connection and ends the thread soon; does not wait. */
     public void stop() {
-        stopped.countDown();
+        stopped.open();
         fetch.cancel();
         ReplicationConnection connection = current;
         if (connection != null) {
@@ -121,14 +124,14 @@ public final class WalReceiver {
     }
 
     private boolean isStopped() {
-        return stopped.getCount() == 0;
+        return stopped.isOpen();
     }
 
     private void run() {
         try {
             while (!isStopped()) {
                 attempt();
-                if (stopped.await(backoffMillis, TimeUnit.MILLISECONDS)) {
+                if (stopped.await(backoffMillis)) {
                     return;
                 }
                 backoffMillis = Math.min(backoffMillis * 2, LAST_BACKOFF_MILLIS);
@@ -182,7 +185,7 @@ public final class WalReceiver {
     }
 
     private void follow() throws IOException {
-        try (ReplicationConnection connection = ReplicationConnection.open(new ReplicationTarget(
+        try (ReplicationConnection connection = connector.open(new ReplicationTarget(
                 writer.host(),
                 writer.port(),
                 ROLE,
@@ -195,7 +198,10 @@ public final class WalReceiver {
             if (isStopped()) {
                 return;
             }
-            check(connection.identify());
+            connection.claim(self.id().value());
+            ReplicationConnection.Identity identity = connection.identify();
+            check(identity);
+            log.voteFrom(generation, identity.position());
             Lsn from = log.follow(generation);
             connection.start(from, generation);
             connection.status(from);

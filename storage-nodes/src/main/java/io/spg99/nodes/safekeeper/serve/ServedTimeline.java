@@ -32,16 +32,16 @@ public final class ServedTimeline {
         listeners.forEach(Runnable::run);
     }
 
-    TimelineBase base() {
+    public TimelineBase base() {
         return log.base();
     }
 
-    TimelineLog.View view() {
+    public TimelineLog.View view() {
         return log.view();
     }
 
     /** Up to where a client may read (W4): a Safekeeper all that is durable here, others what the quorum has. */
-    Lsn limit(boolean peer) {
+    public Lsn limit(boolean peer) {
         Lsn flushed = log.view().flushed();
         return peer ? flushed : Lsn.min(flushed, quorum);
     }
@@ -50,11 +50,11 @@ public final class ServedTimeline {
         return log.read(lineage, from, end, into);
     }
 
-    void listen(Runnable listener) {
+    public void listen(Runnable listener) {
         listeners.add(listener);
     }
 
-    void unlisten(Runnable listener) {
+    public void unlisten(Runnable listener) {
         listeners.remove(listener);
     }
 }

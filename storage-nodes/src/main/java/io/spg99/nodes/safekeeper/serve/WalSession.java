@@ -6,12 +6,12 @@ import io.netty.channel.SimpleChannelInboundHandler;
 import io.netty.handler.codec.DecoderException;
 import io.netty.handler.ssl.SslHandler;
 import io.spg99.nodes.safekeeper.log.TimelineLog;
+import io.spg99.storage.replication.ReplicationException;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.security.cert.X509Certificate;
 import java.util.ArrayList;
 import java.util.List;
@@ -85,29 +85,15 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
     private boolean peer;
 
     /** What is being sent; null between streams. */
-    private @Nullable Stream stream;
+    private @Nullable ServedStream stream;
+
+    /** The stream is at its end, and the client was told. */
+    private boolean done;
+
+    /** Nothing was sent since the last tick. */
+    private boolean quiet;
 
     private @Nullable ScheduledFuture<?> keepalives;
-
-    /** The state of a running stream. */
-    private static final class Stream {
-
-        /** Lineage up to the requested generation. */
-        private final WalHistory lineage;
-
-        private Lsn position;
-        private boolean done;
-        private boolean quiet;
-
-        Stream(WalHistory lineage, Lsn position) {
-            this.lineage = lineage;
-            this.position = position;
-        }
-
-        int generation() {
-            return lineage.last().generation();
-        }
-    }
 
     WalSession(Function<TimelineId, Optional<ServedTimeline>> timelines) {
         this.timelines = timelines;
@@ -248,7 +234,7 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
     }
 
     private void onHistory(ChannelHandlerContext context, ServedTimeline served, int generation) {
-        Optional<WalHistory> lineage = lineage(served.view(), generation);
+        Optional<WalHistory> lineage = ServedStream.lineage(served.view(), generation);
         if (lineage.isEmpty()) {
             error(context, "58P01", "could not open file \"pg_wal/%08X.history\"".formatted(generation));
             return;
@@ -272,43 +258,18 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
         reply(context, out);
     }
 
-    /** The lineage here up to a generation; none if that is no part of it. */
-    private static Optional<WalHistory> lineage(TimelineLog.View view, int generation) {
-        List<WalHistory.Term> terms = view.history().terms().stream()
-                .filter(term -> term.generation() <= generation)
-                .toList();
-        return terms.isEmpty() || terms.getLast().generation() != generation
-                ? Optional.empty()
-                : Optional.of(new WalHistory(terms));
-    }
-
     private void onStart(ChannelHandlerContext context, ServedTimeline served, Lsn from, @Nullable String requested) {
-        TimelineLog.View view = served.view();
-        int generation = requested == null ? view.generation() : Integer.parseInt(requested);
-        Optional<WalHistory> lineage = lineage(view, generation);
-        if (lineage.isEmpty()) {
-            error(context, "58P01", "generation " + generation + " is not in this timeline's history here");
+        int generation = requested == null ? served.view().generation() : Integer.parseInt(requested);
+        try {
+            stream = ServedStream.open(served, peer, from, generation);
+        } catch (ReplicationException e) {
+            error(context, e.sqlState(), String.valueOf(e.getMessage()));
             return;
         }
-        if (from.isBefore(served.base().start())) {
-            error(
-                    context,
-                    "58P01",
-                    "requested WAL segment has already been removed: the WAL here begins at "
-                            + served.base().start());
-            return;
-        }
-        if (from.isAfter(view.flushed())) {
-            error(
-                    context,
-                    "55000",
-                    "requested starting point " + from + " is ahead of the WAL flush position of this server "
-                            + view.flushed());
-            return;
-        }
+        done = false;
+        quiet = false;
         LOG.debug(
                 "timeline={} sends WAL from {} of generation={}", served.base().timeline(), from, generation);
-        stream = new Stream(lineage.get(), from);
         context.writeAndFlush(BackendMessages.copyBoth(context.alloc()));
         served.listen(wake);
         keepalives = context.executor()
@@ -326,15 +287,15 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
 
     private void onTick() {
         ChannelHandlerContext context = channel;
-        Stream current = stream;
+        ServedStream current = stream;
         ServedTimeline served = timeline;
         if (context == null || current == null || served == null) {
             return;
         }
-        if (current.quiet && !current.done && context.channel().isWritable()) {
+        if (quiet && !done && context.channel().isWritable()) {
             context.writeAndFlush(BackendMessages.keepalive(context.alloc(), served.limit(peer)));
         }
-        current.quiet = true;
+        quiet = true;
         pump();
     }
 
@@ -347,53 +308,46 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
     /** Sends what may be sent, for as long as the channel takes it. */
     private void pump() {
         ChannelHandlerContext context = channel;
-        Stream current = stream;
+        ServedStream current = stream;
         ServedTimeline served = timeline;
-        if (context == null || current == null || served == null || current.done) {
+        if (context == null || current == null || served == null || done) {
             return;
         }
         try {
             boolean more = true;
             while (more && context.channel().isWritable()) {
-                more = sendChunk(context, served, current);
+                more = sendChunk(context, current);
             }
             context.flush();
         } catch (IOException e) {
-            LOG.warn("timeline={} cannot read WAL at {}: {}", served.base().timeline(), current.position, e.toString());
-            fatal(context, "58030", "cannot read WAL at " + current.position);
+            LOG.warn(
+                    "timeline={} cannot read WAL at {}: {}",
+                    served.base().timeline(),
+                    current.position(),
+                    e.toString());
+            fatal(context, "58030", "cannot read WAL at " + current.position());
         }
     }
 
     /** @return true if there may be more to send now */
-    private boolean sendChunk(ChannelHandlerContext context, ServedTimeline served, Stream current) throws IOException {
-        TimelineLog.View view = served.view();
-        // What is read must be of the lineage that was asked for, even if the log was cut meanwhile.
-        Lsn common = current.lineage.commonEnd(view.flushed(), view.history(), view.flushed());
-        Lsn end = Lsn.min(served.limit(peer), common);
-        boolean historic = view.generation() > current.generation();
-        if (current.position.isAfter(common)) {
-            throw new IOException("the WAL asked for is no longer part of the timeline");
-        }
-        if (historic && !current.position.isBefore(common)) {
-            current.done = true;
+    private boolean sendChunk(ChannelHandlerContext context, ServedStream current) throws IOException {
+        Lsn end = current.end();
+        if (current.isOver()) {
+            done = true;
             context.writeAndFlush(BackendMessages.copyDone(context.alloc()));
             return false;
         }
-        if (!current.position.isBefore(end)) {
+        Lsn at = current.position();
+        if (!at.isBefore(end)) {
             return false;
         }
-        int length = (int) Math.min(CHUNK, end.minus(current.position));
+        int length = (int) Math.min(CHUNK, end.minus(at));
         ByteBuf out = context.alloc().buffer(BackendMessages.WAL_HEADER + length);
         try {
-            ByteBuffer body = out.internalNioBuffer(BackendMessages.WAL_HEADER, length);
-            int read = served.read(current.lineage, current.position, end, body);
-            if (read == 0) {
-                throw new IOException("WAL missing");
-            }
-            BackendMessages.walHeader(out, current.position, end, read);
+            int read = current.read(out.internalNioBuffer(BackendMessages.WAL_HEADER, length), end);
+            BackendMessages.walHeader(out, at, end, read);
             out.writerIndex(BackendMessages.WAL_HEADER + read);
-            current.position = current.position.plus(read);
-            current.quiet = false;
+            quiet = false;
             context.write(out.retain());
         } finally {
             out.release();
@@ -403,21 +357,21 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
 
     private void onFeedback(ChannelHandlerContext context, FrontendMessage.Feedback feedback) {
         ServedTimeline served = timeline;
-        Stream current = stream;
-        if (feedback.replyRequested() && served != null && current != null && !current.done) {
+        ServedStream current = stream;
+        if (feedback.replyRequested() && served != null && current != null && !done) {
             context.writeAndFlush(BackendMessages.keepalive(context.alloc(), served.limit(peer)));
         }
     }
 
     private void onCopyDone(ChannelHandlerContext context) {
-        Stream current = stream;
+        ServedStream current = stream;
         ServedTimeline served = timeline;
         if (current == null || served == null) {
             return;
         }
         endStream();
         ByteBuf out = context.alloc().buffer();
-        if (current.done) {
+        if (done) {
             nextTerm(served.view(), current.generation())
                     .ifPresent(next -> BackendMessages.row(
                             out,

@@ -161,17 +161,48 @@ class TimelineLogTest {
     }
 
     @Test
-    void givenARestoredLog_whenNotYetEstablished_thenItIsNoVoter() throws Exception {
+    void givenARestoredLog_whenItLacksWhatItsWriterHadAlready_thenItIsNoVoter() throws Exception {
         FakeWal wal = first().records(new Random(1), 10);
+        Lsn begin = wal.end();
+        FakeWal next = wal.branch(3).records(new Random(2), 10);
+        Lsn had = next.end();
+        next.records(new Random(3), 10);
         TimelineLog log = TimelineLog.restore(disk, wal.base(), 3);
-        assertTrue(log.isRestored());
+        append(log, 3, wal, log.establish(3, wal.history(), begin), begin);
+        log.flush();
+        log.established(3, begin);
+        assertTrue(reopen(disk).isRestored());
 
-        append(log, 3, wal, log.establish(3, wal.history(), wal.end()), wal.end());
+        log.voteFrom(3, had);
+        Lsn from = log.follow(3);
+        Lsn middle = next.recordEnds().stream()
+                .filter(end -> end.isAfter(begin))
+                .findFirst()
+                .orElseThrow();
+        append(log, 3, next, from, middle);
         log.flush();
         assertTrue(reopen(disk).isRestored());
-        log.established(3, wal.end());
+        append(log, 3, next, middle, had);
+        log.flush();
 
         assertFalse(reopen(disk).isRestored());
+    }
+
+    @Test
+    void givenAnEstablishedLog_whenAnEarlierChoiceComesLate_thenNothingIsCut() throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = following(disk, wal);
+        Lsn earlier = wal.recordEnds().get(5);
+        log.promise(3);
+        log.establish(3, wal.history(), wal.end());
+
+        assertThrows(LogFailedException.class, () -> log.establish(3, wal.history(), earlier));
+        assertThrows(
+                LogFailedException.class,
+                () -> log.establish(3, wal.base().history(), wal.base().end()));
+
+        assertEquals(wal.end(), log.view().flushed());
+        assertEquals(wal.end(), log.establish(3, wal.history(), wal.end()));
     }
 
     @Test

@@ -1,0 +1,74 @@
+package io.spg99.verify;
+
+import java.util.EnumMap;
+import java.util.Locale;
+import java.util.Map;
+
+/** How often the simulation was in the states that matter. */
+final class Coverage {
+
+    enum Visited {
+        COMMITS_ACKNOWLEDGED,
+        GENERATIONS_PREPARED,
+        GENERATIONS_READY,
+        /** A Prepare that another one was faster than. */
+        GENERATIONS_SUPERSEDED,
+        /** Generations whose owner tried while another owner did. */
+        COMPETING_GENERATIONS,
+        WRITERS_THAT_OUTLIVED_THEIR_OWNER,
+        PROMISES,
+        REFUSALS,
+        PEER_RECOVERIES,
+        /** The connection ended before the Safekeeper that gave WAL had said all. */
+        PEER_RECOVERIES_BROKEN_OFF,
+        FILLED_FROM_PEER_INSTEAD_OF_WRITER,
+        DIVERGENT_TAILS_CUT,
+        SAFEKEEPER_PROCESSES_KILLED,
+        SAFEKEEPER_MACHINES_CRASHED,
+        /** With something written that no sync had covered. */
+        CRASHES_BETWEEN_WRITE_AND_SYNC,
+        /** Of what was not synced a part was on the disk afterwards. */
+        TORN_TAILS,
+        CRASHES_IN_RECOVERY,
+        FAILED_SYNCS,
+        FULL_DISKS,
+        DISKS_LOST,
+        DISKS_RESTORED,
+        OWNERS_CRASHED,
+        WRITERS_CRASHED,
+        ORDERLY_STOPS,
+        PARTITIONS,
+        CONNECTIONS_RESET,
+        MESSAGES_LOST,
+        MESSAGES_DUPLICATED,
+        MESSAGES_OVERTAKEN,
+        CONNECTIONS_WHILE_THE_FORMER_WAS_HALF_OPEN,
+        SEGMENTS_COMPLETED,
+        READS_AT_THE_QUORUM_POSITION,
+        CRASH_PROBES
+    }
+
+    private final Map<Visited, Long> counts = new EnumMap<>(Visited.class);
+
+    void count(Visited what) {
+        counts.merge(what, 1L, Long::sum);
+    }
+
+    void addAll(Coverage other) {
+        other.counts.forEach((what, count) -> counts.merge(what, count, Long::sum));
+    }
+
+    long of(Visited what) {
+        return counts.getOrDefault(what, 0L);
+    }
+
+    @Override
+    public String toString() {
+        StringBuilder text = new StringBuilder();
+        for (Visited what : Visited.values()) {
+            text.append("  %-40s %,12d%n"
+                    .formatted(what.name().toLowerCase(Locale.ROOT).replace('_', ' '), of(what)));
+        }
+        return text.toString();
+    }
+}

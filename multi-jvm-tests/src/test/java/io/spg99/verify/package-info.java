@@ -1,0 +1,5 @@
+/** Tests of the verification. */
+@NullMarked
+package io.spg99.verify;
+
+import org.jspecify.annotations.NullMarked;

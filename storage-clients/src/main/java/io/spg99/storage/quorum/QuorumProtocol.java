@@ -1,0 +1,715 @@
+package io.spg99.storage.quorum;
+
+import io.spg99.storage.safekeeper.SafekeeperCommand;
+import io.spg99.storage.safekeeper.SafekeeperDirectory;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.SafekeeperReply;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WalSource;
+import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+
+/**
+ * Every decision of {@link WalQuorum}, apart from the actor, so that a simulation can run it: two of a timeline's three
+ * Safekeepers decide where it ends and what is durable. Keeps nothing that could not be asked for again. For one thread;
+ * the world is what it is given: refs, timers, a log.
+ *
+ * <pre>
+ * phase         on                       does, then
+ * idle          Create                   Create to all                    -> creating
+ *               Prepare                  Promise to all                   -> promising
+ *               Follow (prepared)        Attach to the established        -> following
+ *               Delete                   Delete to all                    -> deleting
+ * creating      two Created              answers Created; goes on for the third until the deadline
+ * promising     two Promised             chooses the end, Establish       -> establishing
+ *               Refused (higher)         answers Superseded               -> idle
+ * establishing  two Established          answers Prepared; QuorumPosition -> prepared
+ * prepared      late answers             looks after the third
+ * following     two Positions beyond R   answers Following; QuorumPosition whenever it moves
+ *               Refused (higher)         stops following                  -> idle
+ * deleting      three Deleted            answers Deleted                  -> idle
+ * any           a new request            the one under way is answered Unavailable
+ * </pre>
+ */
+public final class QuorumProtocol {
+
+    private enum Phase {
+        IDLE,
+        CREATING,
+        PROMISING,
+        ESTABLISHING,
+        PREPARED,
+        FOLLOWING,
+        DELETING
+    }
+
+    private enum Tick implements QuorumCommand.Private {
+        /** Asks again whoever did not answer. */
+        RETRY,
+        /** The third promise did not come in time to help. */
+        DECIDE,
+        DEADLINE
+    }
+
+    private final TimelineBase base;
+    private final TimelineId timeline;
+    private final SafekeeperDirectory safekeepers;
+    private final WalQuorumSettings settings;
+    private final TimerScheduler<QuorumCommand> timers;
+    private final ActorRef<SafekeeperReply> replies;
+    private final Supplier<Logger> log;
+
+    private Phase phase = Phase.IDLE;
+
+    /** Who waits for the request under way; null once it was answered. */
+    private @Nullable ActorRef<QuorumReply> asker;
+
+    private Duration nextRetry;
+
+    /** Generation that was last prepared or is being prepared or followed; 0 before the first. */
+    private int generation;
+
+    /** Safekeepers that have answered the request of this phase. */
+    private final Set<SafekeeperId> answered = new HashSet<>();
+
+    /** Genuine promises for {@link #generation}. */
+    private final Map<SafekeeperId, SafekeeperReply.Promised> promised = new TreeMap<>();
+
+    /** Safekeepers that hold the promise for {@link #generation}, by promising or by being restored with it. */
+    private final Set<SafekeeperId> bound = new HashSet<>();
+
+    /** Safekeepers whose WAL is the chosen history up to its end. */
+    private final Set<SafekeeperId> established = new HashSet<>();
+
+    /** Safekeepers that know nothing of the timeline although they should: their disk is lost. */
+    private final Set<SafekeeperId> lost = new HashSet<>();
+
+    /** Safekeepers that have said, since another was found lost, that they still hold the promise and the WAL. */
+    private final Set<SafekeeperId> confirmed = new HashSet<>();
+
+    /** Where the WAL of all Safekeepers heard of can be had. */
+    private final Map<SafekeeperId, WalSource> sources = new TreeMap<>();
+
+    /** What went wrong last, by Safekeeper, for Unavailable's reason. */
+    private final Map<SafekeeperId, String> troubles = new TreeMap<>();
+
+    /** Chosen end of the timeline for {@link #generation}; null before the choice. */
+    private @Nullable QuorumDecision decision;
+
+    private @Nullable WriterAddress writer;
+
+    /** Last position of each Safekeeper in {@link #generation}, while following. */
+    private final Map<SafekeeperId, SafekeeperReply.Position> positions = new TreeMap<>();
+
+    /** Last position heard of each Safekeeper in any generation. */
+    private final Map<SafekeeperId, Lsn> flushed = new TreeMap<>();
+
+    private Lsn quorum = Lsn.ZERO;
+
+    /** @param replies where Safekeepers are to answer: leads to {@link #onReply} */
+    public QuorumProtocol(
+            TimelineBase base,
+            SafekeeperDirectory safekeepers,
+            WalQuorumSettings settings,
+            TimerScheduler<QuorumCommand> timers,
+            ActorRef<SafekeeperReply> replies,
+            Supplier<Logger> log) {
+        this.base = base;
+        this.timeline = base.timeline();
+        this.safekeepers = safekeepers;
+        this.settings = settings;
+        this.timers = timers;
+        this.nextRetry = settings.firstRetry();
+        this.replies = replies;
+        this.log = log;
+    }
+
+    public void onCommand(QuorumCommand command) {
+        switch (command) {
+            case QuorumCommand.Create create -> onCreate(create);
+            case QuorumCommand.Prepare prepare -> onPrepare(prepare);
+            case QuorumCommand.Follow follow -> onFollow(follow);
+            case QuorumCommand.Release release -> onRelease(release);
+            case QuorumCommand.GetPositions get -> onGetPositions(get);
+            case QuorumCommand.Delete delete -> onDelete(delete);
+            case QuorumCommand.Private own -> onPrivate(own);
+        }
+    }
+
+    private void onPrivate(QuorumCommand.Private own) {
+        if (own instanceof Tick tick) {
+            onTick(tick);
+        }
+    }
+
+    private void onTick(Tick tick) {
+        switch (tick) {
+            case RETRY -> askAgain();
+            case DECIDE -> onDecide();
+            case DEADLINE -> onDeadline();
+        }
+    }
+
+    private void onCreate(QuorumCommand.Create create) {
+        begin(Phase.CREATING, create.replyTo());
+        askAgain();
+    }
+
+    private void onPrepare(QuorumCommand.Prepare prepare) {
+        begin(Phase.PROMISING, prepare.replyTo());
+        generation = prepare.generation();
+        promised.clear();
+        bound.clear();
+        established.clear();
+        lost.clear();
+        confirmed.clear();
+        positions.clear();
+        decision = null;
+        writer = null;
+        askAgain();
+    }
+
+    private void onFollow(QuorumCommand.Follow follow) {
+        if (decision == null || follow.generation() != generation || established.size() < SafekeeperId.QUORUM) {
+            follow.replyTo()
+                    .tell(new QuorumReply.Unavailable("generation " + follow.generation() + " is not prepared"));
+            return;
+        }
+        begin(Phase.FOLLOWING, follow.replyTo());
+        writer = follow.writer();
+        // Two make the writer ready. The third comes with the next look: now it would only compete with them, and with
+        // the first client, for the machine.
+        safekeepers.reachable().entrySet().stream()
+                .filter(safekeeper -> established.contains(safekeeper.getKey()))
+                .sorted(Map.Entry.comparingByKey())
+                .limit(SafekeeperId.QUORUM)
+                .forEach(safekeeper -> look(safekeeper.getKey(), safekeeper.getValue()));
+        timers.startSingleTimer(Tick.RETRY, nextRetry);
+    }
+
+    private void onRelease(QuorumCommand.Release release) {
+        if (release.generation() != generation || phase != Phase.FOLLOWING) {
+            return;
+        }
+        begin(Phase.IDLE, null);
+        tellAll(safekeeper -> safekeeper.tell(new SafekeeperCommand.Detach(timeline, generation, replies)));
+    }
+
+    private void onGetPositions(QuorumCommand.GetPositions get) {
+        get.replyTo().tell(new QuorumReply.Positions(generation, quorum, Map.copyOf(flushed)));
+    }
+
+    private void onDelete(QuorumCommand.Delete delete) {
+        begin(Phase.DELETING, delete.replyTo());
+        askAgain();
+    }
+
+    /** Every change of phase that a request makes goes through here. */
+    private void begin(Phase next, @Nullable ActorRef<QuorumReply> newAsker) {
+        answer(new QuorumReply.Unavailable("replaced by another request"));
+        move(next);
+        asker = newAsker;
+        answered.clear();
+        troubles.clear();
+        nextRetry = settings.firstRetry();
+        timers.cancelAll();
+        if (newAsker != null) {
+            timers.startSingleTimer(Tick.DEADLINE, settings.deadline());
+        }
+    }
+
+    private void move(Phase next) {
+        log.get().debug("timeline={} generation={} quorum {} -> {}", timeline, generation, phase, next);
+        phase = next;
+    }
+
+    private void answer(QuorumReply reply) {
+        if (asker != null) {
+            asker.tell(reply);
+            asker = null;
+        }
+    }
+
+    // Asking, and asking again
+
+    private void askAgain() {
+        Map<SafekeeperId, ActorRef<SafekeeperCommand>> reachable = safekeepers.reachable();
+        reachable.forEach(this::ask);
+        Duration wait = phase == Phase.FOLLOWING && asker == null ? settings.watchInterval() : nextRetry;
+        nextRetry = min(nextRetry.multipliedBy(2), settings.lastRetry());
+        boolean done =
+                phase == Phase.IDLE || (phase == Phase.PREPARED && established.size() == SafekeeperId.ALL.size());
+        if (!done) {
+            timers.startSingleTimer(Tick.RETRY, wait);
+        }
+    }
+
+    private static Duration min(Duration a, Duration b) {
+        return a.compareTo(b) < 0 ? a : b;
+    }
+
+    /** Says to one Safekeeper what it has to be told in this phase, if anything. Everything said may be repeated. */
+    private void ask(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        switch (phase) {
+            case IDLE -> {}
+            case CREATING -> {
+                if (!answered.contains(id)) {
+                    safekeeper.tell(new SafekeeperCommand.Create(base, replies));
+                }
+            }
+            case PROMISING -> {
+                if (!promised.containsKey(id)) {
+                    safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
+                }
+            }
+            case ESTABLISHING, PREPARED -> establish(id, safekeeper);
+            case FOLLOWING -> look(id, safekeeper);
+            case DELETING -> {
+                if (!answered.contains(id)) {
+                    safekeeper.tell(new SafekeeperCommand.Delete(timeline, replies));
+                }
+            }
+        }
+    }
+
+    private void establish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        QuorumDecision chosen = decision;
+        if (chosen == null || established.contains(id)) {
+            return;
+        }
+        if (lost.contains(id)) {
+            restore(safekeeper);
+        } else if (bound.contains(id)) {
+            sendEstablish(id, safekeeper, chosen);
+        } else {
+            safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
+        }
+    }
+
+    private void sendEstablish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper, QuorumDecision chosen) {
+        safekeeper.tell(new SafekeeperCommand.Establish(
+                timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
+    }
+
+    /**
+     * An empty log is begun again only when it can no longer make a difference: both others have said, after the loss was
+     * seen, that they are established and promised to nobody else. Otherwise a superseded quorum could win a vote back that
+     * the lost disk had given away.
+     */
+    private void restore(ActorRef<SafekeeperCommand> safekeeper) {
+        if (phase != Phase.PREPARED && phase != Phase.FOLLOWING) {
+            return;
+        }
+        if (confirmed.size() >= SafekeeperId.QUORUM) {
+            safekeeper.tell(new SafekeeperCommand.Restore(base, generation, replies));
+        } else {
+            // It may not be lost at all: an old answer came late.
+            safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
+            askForConfirmation();
+        }
+    }
+
+    private void askForConfirmation() {
+        QuorumDecision chosen = decision;
+        if (chosen != null) {
+            safekeepers.reachable().forEach((id, safekeeper) -> {
+                if (established.contains(id)) {
+                    sendEstablish(id, safekeeper, chosen);
+                }
+            });
+        }
+    }
+
+    private List<WalSource> donorsFor(SafekeeperId id, QuorumDecision chosen) {
+        List<WalSource> donors = new ArrayList<>(chosen.donors());
+        sources.forEach((source, address) -> {
+            if (established.contains(source) && !donors.contains(address)) {
+                donors.add(address);
+            }
+        });
+        donors.removeIf(donor -> donor.safekeeper().equals(id));
+        return donors;
+    }
+
+    /** While following: attaches who is established, establishes who is not, asks where the others are. */
+    private void look(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        SafekeeperReply.Position position = positions.get(id);
+        if (!established.contains(id)) {
+            establish(id, safekeeper);
+        } else if (position == null || !position.following()) {
+            attach(id, safekeeper);
+        } else {
+            safekeeper.tell(new SafekeeperCommand.GetPosition(timeline, replies));
+        }
+    }
+
+    private void attach(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        WriterAddress address = writer;
+        if (address != null) {
+            List<WalSource> donors = sources.values().stream()
+                    .filter(source -> !source.safekeeper().equals(id))
+                    .toList();
+            safekeeper.tell(new SafekeeperCommand.Attach(timeline, generation, address, donors, replies));
+        }
+    }
+
+    private void tellAll(Consumer<ActorRef<SafekeeperCommand>> message) {
+        safekeepers.reachable().values().forEach(message);
+    }
+
+    private void tell(SafekeeperId id, Consumer<ActorRef<SafekeeperCommand>> message) {
+        ActorRef<SafekeeperCommand> safekeeper = safekeepers.reachable().get(id);
+        if (safekeeper != null) {
+            message.accept(safekeeper);
+        }
+    }
+
+    // Answers of Safekeepers
+
+    public void onReply(SafekeeperReply reply) {
+        if (!reply.timeline().equals(timeline)) {
+            return;
+        }
+        switch (reply) {
+            case SafekeeperReply.Created created -> onCreated(created);
+            case SafekeeperReply.Promised promise -> onPromised(promise);
+            case SafekeeperReply.Refused refused -> onRefused(refused);
+            case SafekeeperReply.UnknownTimeline unknown -> onUnknown(unknown);
+            case SafekeeperReply.Established done -> onEstablished(done);
+            case SafekeeperReply.Position position -> onPosition(position);
+            case SafekeeperReply.Detached ignored -> {}
+            case SafekeeperReply.Restored restored -> onRestored(restored);
+            case SafekeeperReply.Deleted deleted -> onDeleted(deleted);
+            case SafekeeperReply.Failed failed -> onFailed(failed);
+        }
+    }
+
+    private void onCreated(SafekeeperReply.Created created) {
+        if (phase != Phase.CREATING) {
+            return;
+        }
+        answered.add(created.safekeeper());
+        if (answered.size() == SafekeeperId.QUORUM) {
+            answer(new QuorumReply.Created());
+        }
+        if (answered.size() == SafekeeperId.ALL.size()) {
+            begin(Phase.IDLE, null);
+        }
+    }
+
+    private void onPromised(SafekeeperReply.Promised promise) {
+        if (promise.generation() != generation || phase == Phase.IDLE || phase == Phase.DELETING) {
+            return;
+        }
+        SafekeeperId id = promise.safekeeper();
+        promised.put(id, promise);
+        bound.add(id);
+        lost.remove(id);
+        sources.put(id, promise.source());
+        flushed.put(id, promise.flushed());
+        switch (phase) {
+            case PROMISING -> {
+                if (promised.size() == SafekeeperId.ALL.size() || (promised.size() == SafekeeperId.QUORUM && agree())) {
+                    decide();
+                } else if (promised.size() == SafekeeperId.QUORUM) {
+                    timers.startSingleTimer(Tick.DECIDE, settings.thirdWait());
+                }
+            }
+            case ESTABLISHING -> onLatePromise(id);
+            // The next look sees to the third: what it may have to fetch now would compete with the start.
+            case PREPARED, FOLLOWING, IDLE, CREATING, DELETING -> {}
+        }
+    }
+
+    /** Nothing was answered yet: what the third has more than the two others is still taken. */
+    private void onLatePromise(SafekeeperId id) {
+        QuorumDecision all = QuorumDecision.choose(List.copyOf(promised.values()));
+        QuorumDecision chosen = decision;
+        if (chosen != null && all.end().equals(chosen.end()) && all.history().equals(chosen.history())) {
+            tell(id, safekeeper -> ask(id, safekeeper));
+        } else {
+            established.clear();
+            decide();
+        }
+    }
+
+    /** A Safekeeper turns out not to hold the promise it gave, or never to have given it. */
+    private void withdraw(SafekeeperId id) {
+        promised.remove(id);
+        bound.remove(id);
+        established.remove(id);
+        positions.remove(id);
+        if (phase == Phase.ESTABLISHING && promised.size() < SafekeeperId.QUORUM) {
+            decision = null;
+            established.clear();
+            move(Phase.PROMISING);
+        }
+    }
+
+    /** True if all promises name the same end: nothing that the third could say would spare us work. */
+    private boolean agree() {
+        return QuorumDecision.choose(List.copyOf(promised.values())).donors().size() == promised.size()
+                && promised.values().stream()
+                                .map(SafekeeperReply.Promised::flushed)
+                                .distinct()
+                                .count()
+                        == 1;
+    }
+
+    private void onDecide() {
+        if (phase == Phase.PROMISING && promised.size() >= SafekeeperId.QUORUM) {
+            decide();
+        }
+    }
+
+    private void decide() {
+        QuorumDecision chosen = QuorumDecision.choose(List.copyOf(promised.values()));
+        decision = chosen;
+        log.get()
+                .info(
+                        "timeline={} generation={} begins at end={} of generation={}, promised by {}",
+                        timeline,
+                        generation,
+                        chosen.end(),
+                        chosen.history().last().generation(),
+                        promised.keySet());
+        move(Phase.ESTABLISHING);
+        nextRetry = settings.firstRetry();
+        safekeepers.reachable().forEach((id, safekeeper) -> {
+            if (promised.containsKey(id)) {
+                establish(id, safekeeper);
+            }
+        });
+        timers.startSingleTimer(Tick.RETRY, nextRetry);
+    }
+
+    private void onRefused(SafekeeperReply.Refused refused) {
+        if (refused.generation() != generation) {
+            return;
+        }
+        if (refused.promised() < generation) {
+            withdraw(refused.safekeeper());
+            return;
+        }
+        if (refused.promised() == generation && phase == Phase.FOLLOWING) {
+            // A Promise came late, after our own writer had begun: the answer proves that the promise is still there.
+            lost.remove(refused.safekeeper());
+            bound.add(refused.safekeeper());
+            return;
+        }
+        switch (phase) {
+            case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
+                log.get()
+                        .info(
+                                "timeline={} generation={} superseded: safekeeper={} promised={}",
+                                timeline,
+                                generation,
+                                refused.safekeeper(),
+                                refused.promised());
+                answer(new QuorumReply.Superseded(generation, refused.promised()));
+                established.clear();
+                decision = null;
+                begin(Phase.IDLE, null);
+            }
+            case IDLE, CREATING, DELETING -> {}
+        }
+    }
+
+    private void onUnknown(SafekeeperReply.UnknownTimeline unknown) {
+        SafekeeperId id = unknown.safekeeper();
+        troubles.put(id, "does not know the timeline");
+        switch (phase) {
+            case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
+                withdraw(id);
+                if (lost.add(id)) {
+                    log.get().warn("timeline={} safekeeper={} does not know the timeline", timeline, id);
+                    confirmed.clear();
+                    tell(id, safekeeper -> establish(id, safekeeper));
+                }
+            }
+            case IDLE, CREATING, DELETING -> {}
+        }
+    }
+
+    private void onRestored(SafekeeperReply.Restored restored) {
+        sources.put(restored.safekeeper(), restored.source());
+        if (lost.remove(restored.safekeeper())) {
+            bound.add(restored.safekeeper());
+            tell(restored.safekeeper(), safekeeper -> ask(restored.safekeeper(), safekeeper));
+        }
+    }
+
+    private void onEstablished(SafekeeperReply.Established done) {
+        QuorumDecision chosen = decision;
+        if (done.generation() != generation || chosen == null || !done.end().equals(chosen.end())) {
+            return;
+        }
+        SafekeeperId id = done.safekeeper();
+        boolean first = established.add(id);
+        flushed.merge(id, done.end(), Lsn::max);
+        if (!lost.isEmpty()
+                && (phase == Phase.PREPARED || phase == Phase.FOLLOWING)
+                && confirmed.add(id)
+                && confirmed.size() == SafekeeperId.QUORUM) {
+            restoreLost();
+        }
+        switch (phase) {
+            case ESTABLISHING -> {
+                if (established.size() >= SafekeeperId.QUORUM) {
+                    onPrepared(chosen);
+                }
+            }
+            case PREPARED -> sendQuorum(id);
+            case FOLLOWING -> {
+                sendQuorum(id);
+                if (first) {
+                    tell(id, safekeeper -> attach(id, safekeeper));
+                }
+            }
+            case IDLE, CREATING, PROMISING, DELETING -> {}
+        }
+    }
+
+    private void onPrepared(QuorumDecision chosen) {
+        quorum = chosen.end();
+        established.forEach(this::sendQuorum);
+        // First those that had all of it from the start.
+        List<WalSource> complete = established.stream()
+                .sorted(Comparator.comparing(
+                                (SafekeeperId id) -> !chosen.donors().contains(sources.get(id)))
+                        .thenComparing(Comparator.naturalOrder()))
+                .map(sources::get)
+                .filter(source -> source != null)
+                .toList();
+        answer(new QuorumReply.Prepared(generation, chosen.history(), chosen.end(), complete));
+        move(Phase.PREPARED);
+        timers.cancel(Tick.DEADLINE);
+        restoreLost();
+    }
+
+    private void restoreLost() {
+        lost.forEach(id -> tell(id, safekeeper -> establish(id, safekeeper)));
+    }
+
+    private void sendQuorum(SafekeeperId id) {
+        tell(id, safekeeper -> safekeeper.tell(new SafekeeperCommand.QuorumPosition(timeline, generation, quorum)));
+    }
+
+    private void onPosition(SafekeeperReply.Position position) {
+        SafekeeperId id = position.safekeeper();
+        QuorumDecision chosen = decision;
+        if (phase != Phase.FOLLOWING || chosen == null) {
+            return;
+        }
+        if (position.promised() > generation) {
+            onRefused(new SafekeeperReply.Refused(id, timeline, generation, position.promised()));
+            return;
+        }
+        flushed.put(id, position.flushed());
+        positions.put(id, position);
+        if (position.generation() != generation) {
+            if (!position.following() && position.flushed().isBefore(chosen.end())) {
+                established.remove(id);
+            }
+            return;
+        }
+        if (asker != null && followers(chosen) >= SafekeeperId.QUORUM) {
+            log.get().info("timeline={} generation={} is followed by a quorum", timeline, generation);
+            answer(new QuorumReply.Following(generation));
+            timers.cancel(Tick.DEADLINE);
+        }
+        Lsn now = quorumPosition();
+        if (now.isAfter(quorum)) {
+            quorum = now;
+            safekeepers.reachable().forEach((other, safekeeper) -> {
+                if (established.contains(other)) {
+                    safekeeper.tell(new SafekeeperCommand.QuorumPosition(timeline, generation, now));
+                }
+            });
+        }
+    }
+
+    private long followers(QuorumDecision chosen) {
+        return positions.values().stream()
+                .filter(position -> position.generation() == generation
+                        && position.following()
+                        && position.flushed().isAfter(chosen.end()))
+                .count();
+    }
+
+    /** The second highest position in this generation. */
+    private Lsn quorumPosition() {
+        return positions.values().stream()
+                .filter(position -> position.generation() == generation)
+                .map(SafekeeperReply.Position::flushed)
+                .sorted(Comparator.reverseOrder())
+                .skip(SafekeeperId.QUORUM - 1)
+                .findFirst()
+                .orElse(Lsn.ZERO);
+    }
+
+    private void onDeleted(SafekeeperReply.Deleted deleted) {
+        if (phase != Phase.DELETING) {
+            return;
+        }
+        answered.add(deleted.safekeeper());
+        if (answered.size() == SafekeeperId.ALL.size()) {
+            answer(new QuorumReply.Deleted());
+            begin(Phase.IDLE, null);
+        }
+    }
+
+    private void onFailed(SafekeeperReply.Failed failed) {
+        if (!failed.reason().equals(troubles.put(failed.safekeeper(), failed.reason()))) {
+            log.get().warn("timeline={} safekeeper={} failed: {}", timeline, failed.safekeeper(), failed.reason());
+        }
+        positions.remove(failed.safekeeper());
+        if (phase == Phase.FOLLOWING) {
+            established.remove(failed.safekeeper());
+        }
+    }
+
+    private void onDeadline() {
+        if (phase == Phase.CREATING && asker == null) {
+            // The third is left to Prepare, which restores who does not know the timeline.
+            begin(Phase.IDLE, null);
+            return;
+        }
+        answer(new QuorumReply.Unavailable(reason()));
+        if (phase != Phase.FOLLOWING) {
+            begin(Phase.IDLE, null);
+        }
+    }
+
+    private String reason() {
+        List<String> parts = new ArrayList<>();
+        Set<SafekeeperId> reachable = safekeepers.reachable().keySet();
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            String trouble = troubles.get(id);
+            if (!reachable.contains(id)) {
+                parts.add(id + " cannot be reached");
+            } else if (trouble != null) {
+                parts.add(id + " " + trouble);
+            }
+        }
+        String phaseName = phase.name().toLowerCase(Locale.ROOT);
+        return "no quorum of Safekeepers within " + settings.deadline().toMillis() + " ms (" + phaseName + ")"
+                + (parts.isEmpty() ? "" : ": " + String.join(", ", parts));
+    }
+}

@@ -25,8 +25,10 @@ import org.postgresql.jdbc.PgConnection;
  *
  * <pre>
  * IDENTIFY_SYSTEM                              -> identify()
+ * CREATE_REPLICATION_SLOT name PHYSICAL        -> ensureSlot()
+ * READ_REPLICATION_SLOT name                   -> slotPosition()
  * START_REPLICATION PHYSICAL X/X TIMELINE n    -> start(), then receive() and poll() until null and ended
- * standby status update                        -> status()
+ * standby status update                        -> status(), confirm()
  * </pre>
  */
 public final class ReplicationConnection implements Closeable {
@@ -38,6 +40,9 @@ public final class ReplicationConnection implements Closeable {
     private static final long POSTGRES_EPOCH_MICROS =
             Instant.parse("2000-01-01T00:00:00Z").toEpochMilli() * 1000;
     private static final int STATUS_LENGTH = 34;
+
+    /** SQLSTATE of "replication slot already exists". */
+    private static final String DUPLICATE_OBJECT = "42710";
 
     private final PgConnection connection;
     private final Socket socket;
@@ -99,10 +104,47 @@ public final class ReplicationConnection implements Closeable {
         return value == null ? "" : value;
     }
 
+    /** Makes the physical slot {@code name}, which keeps WAL from the server's last checkpoint on, unless there is one. */
+    public void ensureSlot(String name) throws ReplicationException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("CREATE_REPLICATION_SLOT " + name + " PHYSICAL (RESERVE_WAL)");
+        } catch (SQLException e) {
+            if (!DUPLICATE_OBJECT.equals(e.getSQLState())) {
+                throw new ReplicationException("CREATE_REPLICATION_SLOT " + name + " failed", e);
+            }
+        }
+    }
+
+    /** From where on the server keeps WAL for the slot {@code name}; null if there is no such slot, or it keeps none. */
+    public @Nullable Lsn slotPosition(String name) throws ReplicationException {
+        try (Statement statement = connection.createStatement();
+                ResultSet row = statement.executeQuery("READ_REPLICATION_SLOT " + name)) {
+            String position = row.next() ? row.getString(2) : null;
+            return position == null ? null : Lsn.parse(position);
+        } catch (SQLException e) {
+            throw new ReplicationException("READ_REPLICATION_SLOT " + name + " failed", e);
+        }
+    }
+
     /** Begins the stream at {@code from}, of the lineage whose last term is {@code generation}. */
     public void start(Lsn from, int generation) throws ReplicationException {
+        start("", from, generation);
+    }
+
+    /**
+     * The same as the only user of the slot {@code name}, which moves to what is told by {@link #confirm} from then on.
+     *
+     * @throws ReplicationException also if another connection uses it
+     */
+    public void startWithSlot(String name, Lsn from, int generation) throws ReplicationException {
+        start("SLOT " + name + " ", from, generation);
+    }
+
+    private void start(String slot, Lsn from, int generation) throws ReplicationException {
         try {
-            copy = connection.getCopyAPI().copyDual("START_REPLICATION PHYSICAL " + from + " TIMELINE " + generation);
+            copy = connection
+                    .getCopyAPI()
+                    .copyDual("START_REPLICATION " + slot + "PHYSICAL " + from + " TIMELINE " + generation);
         } catch (SQLException e) {
             throw new ReplicationException(
                     "START_REPLICATION at " + from + " of generation=" + generation + " failed", e);
@@ -166,6 +208,22 @@ public final class ReplicationConnection implements Closeable {
 
     /** Tells the server, at once, that everything before {@code flushed} is durable here. */
     public void status(Lsn flushed) throws ReplicationException {
+        send(flushed, false);
+    }
+
+    /** The same, and waits until the server has taken note of it; WAL that comes meanwhile is dropped. */
+    public void confirm(Lsn flushed) throws ReplicationException {
+        send(flushed, true);
+        ReplicationMessage message = receive();
+        while (message instanceof ReplicationMessage.Wal) {
+            message = receive();
+        }
+        if (message == null) {
+            throw new ReplicationException("the server ended the stream");
+        }
+    }
+
+    private void send(Lsn flushed, boolean replyRequested) throws ReplicationException {
         CopyDual stream = copy;
         if (stream == null || !stream.isActive()) {
             return;
@@ -176,7 +234,7 @@ public final class ReplicationConnection implements Closeable {
                 .putLong(flushed.value())
                 .putLong(flushed.value())
                 .putLong(System.currentTimeMillis() * 1000 - POSTGRES_EPOCH_MICROS)
-                .put((byte) 0);
+                .put((byte) (replyRequested ? 1 : 0));
         try {
             stream.writeToCopy(status.array(), 0, STATUS_LENGTH);
             stream.flushCopy();

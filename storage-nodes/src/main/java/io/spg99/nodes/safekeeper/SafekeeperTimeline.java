@@ -66,6 +66,8 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
 
     private record StreamChanged(WalReceiver receiver, boolean up) implements Message {}
 
+    private record Stranded(WalReceiver receiver, Lsn at) implements Message {}
+
     private record ReceiverFailed(WalReceiver receiver, LogFailedException reason) implements Message {}
 
     /** A fetch under way, and who waits for its end. */
@@ -146,6 +148,7 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
             case Tick tick -> onTick(tick);
             case Fetched fetched -> onFetched(fetched);
             case StreamChanged changed -> onStreamChanged(changed);
+            case Stranded stranded -> onStranded(stranded);
             case ReceiverFailed failed -> onReceiverFailed(failed);
         };
     }
@@ -505,6 +508,8 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
                     this);
             receiver = next;
             next.start();
+        } else {
+            running.donors(attach.donors());
         }
         report();
         return this;
@@ -553,6 +558,11 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
     }
 
     @Override
+    public void stranded(WalReceiver source, Lsn at) {
+        self.tell(new Stranded(source, at));
+    }
+
+    @Override
     public void failed(WalReceiver source, LogFailedException reason) {
         self.tell(new ReceiverFailed(source, reason));
     }
@@ -561,6 +571,15 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
         if (changed.receiver() == receiver && following != changed.up()) {
             following = changed.up();
             report();
+        }
+        return this;
+    }
+
+    private Behavior<Message> onStranded(Stranded stranded) {
+        ActorRef<SafekeeperReply> asker = follower;
+        if (stranded.receiver() == receiver && asker != null) {
+            asker.tell(new SafekeeperReply.Stranded(
+                    id, timeline, stranded.receiver().generation(), stranded.at()));
         }
         return this;
     }
@@ -622,6 +641,10 @@ final class SafekeeperTimeline extends AbstractBehavior<SafekeeperTimeline.Messa
                 && position.generation() == open.view().promised()
                 && open.isEstablished(position.generation())) {
             serving.quorum(position.lsn());
+            WalReceiver running = receiver;
+            if (running != null && running.generation() == position.generation()) {
+                running.quorum(position.lsn());
+            }
         }
         return this;
     }

@@ -128,6 +128,36 @@ class SafekeeperProcessesIT {
         SafekeeperProcess.stopAll(safekeepers.values());
     }
 
+    /** Frozen in mid-stream: its connection to the writer stays until that gives it up. */
+    @Test
+    void givenAFrozenSafekeeper_whenALoadGoesOn_thenItsWalIsNotKeptAndItFillsUpFromAPeer() throws Exception {
+        try (DevProcess dev = startEverything()) {
+            safekeepers.values().forEach(SafekeeperProcess::awaitReady);
+            assertEquals(1, BulkLoad.number(dev, "SELECT 1"));
+            BulkLoad load = new BulkLoad(dev);
+            Awaitility.await("all three follow")
+                    .atMost(Duration.ofSeconds(30))
+                    .until(() -> load.writer().number("SELECT count(*) FROM pg_stat_replication") == 3);
+
+            safekeeper("sk3").freeze();
+            load.run();
+            load.awaitWalRemoved();
+            safekeeper("sk3").thaw();
+
+            Awaitility.await("sk3 has what the others have")
+                    .atMost(Duration.ofMinutes(2))
+                    .until(() -> load.writer()
+                                    .number("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'sk3'"
+                                            + " AND flush_lsn >= (SELECT max(flush_lsn) FROM pg_stat_replication)")
+                            == 1);
+            kill("sk1");
+            load.verify();
+            Ledger ledger = openLedger(dev);
+            ledger.stop();
+            ledger.verify();
+        }
+    }
+
     /** Commits go on. That sk3 has caught up when it is back shows when another dies. */
     private void oneDies(Ledger ledger) throws Exception {
         kill("sk3");

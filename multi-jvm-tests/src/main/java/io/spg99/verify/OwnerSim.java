@@ -1,6 +1,7 @@
 package io.spg99.verify;
 
 import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumProtocol;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.quorum.WalQuorumSettings;
@@ -83,6 +84,10 @@ final class OwnerSim {
             scheduler.say(() -> "<- " + reply);
             quorum.onReply(reply);
         });
+    }
+
+    private void fromQuorum(QuorumEvent event) {
+        throw new Violation("retention", "the writer keeps all its WAL, and " + event);
     }
 
     private void ask(Function<ActorRef<QuorumReply>, QuorumCommand> command) {
@@ -176,8 +181,11 @@ final class OwnerSim {
             scheduler.at(
                     instance,
                     scheduler.jitter(),
-                    () -> ask(
-                            replyTo -> new QuorumCommand.Follow(accepting.generation(), accepting.address(), replyTo)));
+                    () -> ask(replyTo -> new QuorumCommand.Follow(
+                            accepting.generation(),
+                            accepting.address(),
+                            replyTo,
+                            new SimRef<>(instance + "-events", this::fromQuorum))));
         }
     }
 

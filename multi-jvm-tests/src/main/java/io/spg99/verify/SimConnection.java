@@ -214,6 +214,25 @@ final class SimConnection implements ReplicationConnection {
         });
     }
 
+    /** What slots are for, a writer that removes WAL, is not simulated: it keeps all. */
+    @Override
+    public void ensureSlot(String name) {}
+
+    @Override
+    public Lsn slotPosition(String name) throws ReplicationException {
+        throw new ReplicationException("no slots here");
+    }
+
+    @Override
+    public void startWithSlot(String name, Lsn from, int generation) throws ReplicationException {
+        throw new ReplicationException("no slots here");
+    }
+
+    @Override
+    public void confirm(Lsn flushed) throws ReplicationException {
+        throw new ReplicationException("no slots here");
+    }
+
     @Override
     public void start(Lsn from, int generation) throws ReplicationException {
         call(() -> {

@@ -1,6 +1,7 @@
 package io.spg99.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.tests.process.DevProcess;
@@ -18,6 +19,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
@@ -126,6 +129,62 @@ class SafekeeperProcessesIT {
             ledger.at(dev.jdbcUrl()).verify();
         }
         SafekeeperProcess.stopAll(safekeepers.values());
+    }
+
+    /** Frozen in mid-stream: its connection to the writer stays until that gives it up. */
+    @Test
+    void givenAFrozenSafekeeper_whenALoadGoesOn_thenItsWalIsNotKeptAndItFillsUpFromAPeer() throws Exception {
+        try (DevProcess dev = startEverything()) {
+            safekeepers.values().forEach(SafekeeperProcess::awaitReady);
+            assertEquals(1, BulkLoad.number(dev, "SELECT 1"));
+            BulkLoad load = new BulkLoad(dev);
+            Awaitility.await("all three follow")
+                    .atMost(Duration.ofSeconds(30))
+                    .until(() -> load.writer().number("SELECT count(*) FROM pg_stat_replication") == 3);
+
+            safekeeper("sk3").freeze();
+            load.run();
+            load.awaitWalRemoved();
+            safekeeper("sk3").thaw();
+
+            Awaitility.await("sk3 has what the others have")
+                    .atMost(Duration.ofMinutes(2))
+                    .until(() -> load.writer()
+                                    .number("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'sk3'"
+                                            + " AND flush_lsn >= (SELECT max(flush_lsn) FROM pg_stat_replication)")
+                            == 1);
+            kill("sk1");
+            load.verify();
+            Ledger ledger = openLedger(dev);
+            ledger.stop();
+            ledger.verify();
+        }
+    }
+
+    /** What must not happen: the slot is dropped while nobody takes WAL. The transaction is lost, the database is not. */
+    @Test
+    void givenAWriterThatRemovedWhatNobodyHas_whenTheSafekeepersComeBack_thenItIsReplaced() throws Exception {
+        try (DevProcess dev = startEverything()) {
+            safekeepers.values().forEach(SafekeeperProcess::awaitReady);
+            assertEquals(1, BulkLoad.number(dev, "SELECT 1"));
+            BulkLoad load = new BulkLoad(dev);
+            for (String id : ALL) {
+                safekeeper(id).freeze();
+            }
+            load.writer().number("SELECT 1 FROM pg_drop_replication_slot('spg99_quorum')");
+
+            CompletableFuture<Void> lost = load.runAhead();
+            for (String id : ALL) {
+                safekeeper(id).thaw();
+            }
+
+            assertThrows(ExecutionException.class, () -> lost.get(90, TimeUnit.SECONDS));
+            assertEquals(0, BulkLoad.number(dev, "SELECT count(*) FROM pg_class WHERE relname = 'loaded'"));
+            assertTrue(
+                    Files.readString(data.resolve("logs").resolve("spg99.log"))
+                            .contains("writer lost: the writer no longer has the WAL that its Safekeepers lack"),
+                    "the reason is logged");
+        }
     }
 
     /** Commits go on. That sk3 has caught up when it is back shows when another dies. */

@@ -83,12 +83,14 @@ final class ServerConfiguration {
                 restart_after_crash = off
                 shared_preload_libraries = %s
 
-                # WAL for the Safekeepers. A transaction writes faster than they sync until it commits: what no two of them have
-                # yet must not be removed, or nobody ever gets it. So all WAL of a generation is kept, within reason.
+                # WAL for the Safekeepers. What no two of them have must not be removed: their replication slot keeps it, whatever
+                # its size. Beyond that, wal_keep_size spares one that lags a little the way to a peer, and covers the time between
+                # the promotion and the slot, when only the agent writes.
                 wal_level = replica
                 max_wal_senders = 10
                 max_replication_slots = 10
-                wal_keep_size = 64GB
+                max_slot_wal_keep_size = -1
+                wal_keep_size = 128MB
                 wal_sender_timeout = 10s
                 wal_init_zero = off
                 wal_recycle = off

@@ -34,6 +34,7 @@ import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.IdleTimeout;
 import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.wal.Lsn;
@@ -155,6 +156,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private record FromGeneration(GenerationEvent event) implements Command {}
 
+    private record FromQuorum(QuorumEvent event) implements Command {}
+
     private record GenerationTerminated(int generation) implements Command {}
 
     private record PoolsTerminated(ActorRef<PoolsCommand> dead) implements Command {}
@@ -239,6 +242,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
         boolean projectAgain;
         Attempt attempt = Attempt.None.INSTANCE;
+        /** Why the writer, which was ready, is being killed. */
+        Optional<String> killReason = Optional.empty();
+
         Optional<ColdStarts.Wake> wake = Optional.empty();
         Optional<Child> child = Optional.empty();
         Optional<ActorRef<PoolsCommand>> pools = Optional.empty();
@@ -273,6 +279,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private final DatabaseTimings timings;
     private final ActorRef<GenerationEvent> generationEvents;
     private final ActorRef<PoolsEvent> poolsEvents;
+    private final ActorRef<QuorumEvent> quorumEvents;
     private Life life = new Life();
 
     public static Behavior<Command> create(
@@ -298,6 +305,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         this.timings = services.timings();
         this.generationEvents = context.messageAdapter(GenerationEvent.class, FromGeneration::new);
         this.poolsEvents = context.messageAdapter(PoolsEvent.class, Database::fromPools);
+        this.quorumEvents = context.messageAdapter(QuorumEvent.class, FromQuorum::new);
     }
 
     private static Command fromPools(PoolsEvent event) {
@@ -368,6 +376,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Wake wake -> late(command);
             case Idle idle -> late(command);
             case FromGeneration event -> late(command);
+            case FromQuorum event -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -397,6 +406,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Wake wake -> late(command);
             case Idle idle -> late(command);
             case FromGeneration event -> late(command);
+            case FromQuorum event -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -420,6 +430,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Wake wake -> onWake(database);
             case Idle idle -> onIdle(database, idle);
             case FromGeneration event -> onGeneration(database, event.event());
+            case FromQuorum event -> onQuorum(database, event.event());
             case GenerationTerminated dead -> onGenerationTerminated(database, dead);
             case PoolsTerminated dead -> onPoolsTerminated(dead);
             case QuorumTerminated dead -> onQuorumTerminated(dead);
@@ -638,6 +649,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));
         context.watchWith(ref, new GenerationTerminated(generation));
         life.child = Optional.of(new Child(generation, ref));
+        life.killReason = Optional.empty();
         life.attempt = new Attempt.Starting(generation, Optional.empty(), false, OptionalInt.empty());
         timers.startSingleTimer(Timer.BOOT_DEADLINE, new Elapsed(Timer.BOOT_DEADLINE), timings.bootDeadline());
     }
@@ -685,7 +697,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private void follow(Existing database, WriterAddress writer) {
         askQuorum(
                 database.made(),
-                replyTo -> new QuorumCommand.Follow(database.generation(), writer, replyTo),
+                replyTo -> new QuorumCommand.Follow(database.generation(), writer, replyTo, quorumEvents),
                 timings.bootDeadline().multipliedBy(2)); // the boot deadline comes first
     }
 
@@ -890,7 +902,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case BOOTING ->
                 attemptFailed(
                         database, life.attempt instanceof Attempt.Killing killing ? killing.reason() : ended.reason());
-            case READY -> lost(database, ended);
+            case READY -> lost(database, life.killReason.orElse(ended.reason()));
             case STOPPING ->
                 persist(database, "writer ended", ended(database, true, ended.reason()))
                         .thenRun((DatabaseState state) -> asleep());
@@ -900,12 +912,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     /** Asks who holds leases before those are revoked: if anybody does, the next generation is started at once. */
-    private Effect<DatabaseEvent, DatabaseState> lost(Existing database, GenerationEvent.Ended ended) {
+    private Effect<DatabaseEvent, DatabaseState> lost(Existing database, String reason) {
         boolean shortLife = life.readySince
                 .filter(since -> since.plus(timings.shortLife()).isAfter(now()))
                 .isPresent();
         life.shortLives = shortLife ? life.shortLives + 1 : 0;
-        return persist(database, "writer lost: " + ended.reason(), ended(database, false, ended.reason()))
+        return persist(database, "writer lost: " + reason, ended(database, false, reason))
                 .thenRun((DatabaseState state) -> {
                     inspectActivity(activity -> new DemandInspected(database.generation(), activity));
                     life.pools.ifPresent(
@@ -1250,9 +1262,35 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (outcome instanceof Outcome.Ok<?> ok && ok.value() instanceof QuorumReply.Following) {
             return late(outcome);
         }
-        log(() -> context.getLog()
-                .warn("writer killed: its quorum was lost and another does not follow it: {}", why(outcome)));
-        return none(this::kill);
+        return none(() -> killWriter("its quorum was lost and another does not follow it: " + why(outcome)));
+    }
+
+    /** Its commits would wait for ever. The next generation has everything that it acknowledged. */
+    private Effect<DatabaseEvent, DatabaseState> onQuorum(Existing database, QuorumEvent event) {
+        return switch (event) {
+            case QuorumEvent.Unfollowable unfollowable -> onUnfollowable(database, unfollowable);
+        };
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onUnfollowable(
+            Existing database, QuorumEvent.Unfollowable unfollowable) {
+        if (unfollowable.generation() != database.generation()) {
+            return late(unfollowable);
+        }
+        return switch (database.lifecycle()) {
+            case BOOTING ->
+                life.attempt instanceof Attempt.Starting starting
+                        ? none(() -> killAttempt(starting.generation(), unfollowable.reason()))
+                        : late(unfollowable);
+            case READY -> none(() -> killWriter(unfollowable.reason()));
+            case ABSENT, CREATING, STOPPED, STOPPING, ERROR, DELETING, DELETED -> late(unfollowable);
+        };
+    }
+
+    private void killWriter(String reason) {
+        log(() -> context.getLog().warn("writer killed: {}", reason));
+        life.killReason = Optional.of(reason);
+        kill();
     }
 
     /** What the dead quorum was doing is asked of a new one. */

@@ -18,6 +18,7 @@ import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
@@ -476,6 +477,47 @@ class DatabaseTest {
         world.expectActivityQuestion().tell(world.activity(1, 1, 0));
         world.expectPools(PoolsCommand.WriterGone.class);
         world.boot(3);
+    }
+
+    @Test
+    void givenReady_whenTheWriterCanNoLongerBeFollowed_thenItIsReplacedAndTheReasonIsKnown() {
+        world.create();
+        world.wake(2);
+        world.timePasses(Duration.ofMinutes(1));
+        world.say(new QuorumEvent.Unfollowable(1, "of another life"));
+        world.generation.expectNoMessage(Duration.ofMillis(50));
+        world.say(new QuorumEvent.Unfollowable(2, "WAL is gone"));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed on request");
+        world.expectRelease(2);
+        world.expectActivityQuestion().tell(world.activity(1, 1, 0));
+        world.expectPools(PoolsCommand.WriterGone.class);
+        QuorumCommand.Prepare next = world.expectPrepare(3);
+        assertEquals(Optional.of("WAL is gone"), world.catalog.views.getLast().lastError());
+        world.prepared(next);
+        world.following(world.accepting(3));
+        world.configured(3);
+        world.expectPools(PoolsCommand.WriterReady.class);
+        world.timePasses(Duration.ofMinutes(1));
+        world.ended(3, "postmaster killed");
+        world.expectRelease(3);
+        world.expectState("stopped");
+        assertEquals(
+                Optional.of("postmaster killed"), world.catalog.views.getLast().lastError());
+    }
+
+    @Test
+    void givenAStart_whenItsWriterCannotBeFollowed_thenTheAttemptFailsWithThatReason() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        world.accepting(2);
+        world.say(new QuorumEvent.Unfollowable(2, "WAL is gone"));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed on request");
+        assertEquals(
+                "WAL is gone",
+                world.expectWritten(DatabaseEvent.GenerationFailed.class).reason());
     }
 
     @Test

@@ -19,6 +19,7 @@ import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;
@@ -91,6 +92,7 @@ final class World {
     private final AtomicReference<ActorRef<PoolsEvent>> poolsEvents = new AtomicReference<>();
     private final AtomicReference<ActorRef<PoolsCommand>> poolsChild = new AtomicReference<>();
     private final AtomicReference<ActorRef<QuorumCommand>> quorumChild = new AtomicReference<>();
+    private final AtomicReference<ActorRef<QuorumEvent>> quorumEvents = new AtomicReference<>();
     private final DatabaseServices services;
     ActorRef<Database.Command> database;
 
@@ -211,6 +213,10 @@ final class World {
         requireNonNull(events.get(event.generation())).tell(event);
     }
 
+    void say(QuorumEvent event) {
+        quorumEvents.get().tell(event);
+    }
+
     QuorumCommand.Prepare expectPrepare(int generation) {
         QuorumCommand.Prepare prepare = quorum.expectMessageClass(QuorumCommand.Prepare.class);
         assertEquals(generation, prepare.generation());
@@ -229,6 +235,7 @@ final class World {
         say(new GenerationEvent.Accepting(generation, Samples.WRITER));
         QuorumCommand.Follow follow = quorum.expectMessageClass(QuorumCommand.Follow.class);
         assertEquals(generation, follow.generation());
+        quorumEvents.set(follow.owner());
         return follow;
     }
 

@@ -61,6 +61,25 @@ public final class SafekeeperProcess implements AutoCloseable {
         await();
     }
 
+    /** SIGSTOP: its connections stay, and nothing comes from it any more. */
+    public void freeze() throws IOException {
+        signal("STOP");
+    }
+
+    /** SIGCONT. */
+    public void thaw() throws IOException {
+        signal("CONT");
+    }
+
+    private void signal(String name) throws IOException {
+        Process kill = new ProcessBuilder("kill", "-" + name, String.valueOf(process.pid())).start();
+        try {
+            kill.waitFor();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     /** SIGTERM to all of them at once, and waits for their orderly end. */
     public static void stopAll(Collection<SafekeeperProcess> safekeepers) {
         safekeepers.forEach(safekeeper -> safekeeper.process.destroy());

@@ -18,8 +18,11 @@ public sealed interface QuorumCommand {
     /**
      * Lets the Safekeepers follow the writer of {@code generation}. Answer: {@link QuorumReply.Following} once two of them
      * have WAL of that generation on disk; from then on the third is looked after too, until {@link Release}.
+     *
+     * @param owner hears if the writer turns out to be lost to them
      */
-    record Follow(int generation, WriterAddress writer, ActorRef<QuorumReply> replyTo) implements QuorumCommand {}
+    record Follow(int generation, WriterAddress writer, ActorRef<QuorumReply> replyTo, ActorRef<QuorumEvent> owner)
+            implements QuorumCommand {}
 
     /** The writer is gone: nobody follows it any longer. No answer. */
     record Release(int generation) implements QuorumCommand {}

@@ -42,6 +42,7 @@ import org.slf4j.Logger;
  * establishing  two Established          answers Prepared; QuorumPosition -> prepared
  * prepared      late answers             looks after the third
  * following     two Positions beyond R   answers Following; QuorumPosition whenever it moves
+ *               two Stranded             tells the owner Unfollowable, once
  *               Refused (higher)         stops following                  -> idle
  * deleting      three Deleted            answers Deleted                  -> idle
  * any           a new request            the one under way is answered Unavailable
@@ -122,6 +123,12 @@ public final class QuorumProtocol {
 
     private Lsn quorum = Lsn.ZERO;
 
+    /** Safekeepers that the writer can give nothing any more, and where they stand. */
+    private final Map<SafekeeperId, Lsn> stranded = new TreeMap<>();
+
+    /** Who is to hear of it when two are stranded; null before Follow, and once it has heard. */
+    private @Nullable ActorRef<QuorumEvent> owner;
+
     /** @param replies where Safekeepers are to answer: leads to {@link #onReply} */
     public QuorumProtocol(
             TimelineBase base,
@@ -193,6 +200,8 @@ public final class QuorumProtocol {
         }
         begin(Phase.FOLLOWING, follow.replyTo());
         writer = follow.writer();
+        owner = follow.owner();
+        stranded.clear();
         // Two make the writer ready. The third comes with the next look: now it would only compete with them, and with
         // the first client, for the machine.
         safekeepers.reachable().entrySet().stream()
@@ -393,6 +402,7 @@ public final class QuorumProtocol {
             case SafekeeperReply.UnknownTimeline unknown -> onUnknown(unknown);
             case SafekeeperReply.Established done -> onEstablished(done);
             case SafekeeperReply.Position position -> onPosition(position);
+            case SafekeeperReply.Stranded at -> onStranded(at);
             case SafekeeperReply.Detached ignored -> {}
             case SafekeeperReply.Restored restored -> onRestored(restored);
             case SafekeeperReply.Deleted deleted -> onDeleted(deleted);
@@ -623,6 +633,7 @@ public final class QuorumProtocol {
         }
         flushed.put(id, position.flushed());
         positions.put(id, position);
+        stranded.computeIfPresent(id, (any, at) -> position.flushed().isAfter(at) ? null : at);
         if (position.generation() != generation) {
             if (!position.following() && position.flushed().isBefore(chosen.end())) {
                 established.remove(id);
@@ -642,6 +653,21 @@ public final class QuorumProtocol {
                     safekeeper.tell(new SafekeeperCommand.QuorumPosition(timeline, generation, now));
                 }
             });
+        }
+    }
+
+    /** One alone fills up from a peer sooner or later. With two of them no commit could ever be acknowledged again. */
+    private void onStranded(SafekeeperReply.Stranded at) {
+        if (phase != Phase.FOLLOWING || at.generation() != generation) {
+            return;
+        }
+        stranded.put(at.safekeeper(), at.flushed());
+        ActorRef<QuorumEvent> told = owner;
+        if (stranded.size() >= SafekeeperId.QUORUM && told != null) {
+            owner = null;
+            String reason = "the writer no longer has the WAL that its Safekeepers lack: " + stranded;
+            log.get().error("timeline={} generation={} {}", timeline, generation, reason);
+            told.tell(new QuorumEvent.Unfollowable(generation, reason));
         }
     }
 

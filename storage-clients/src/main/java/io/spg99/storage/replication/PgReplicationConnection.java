@@ -31,6 +31,9 @@ public final class PgReplicationConnection implements ReplicationConnection {
             Instant.parse("2000-01-01T00:00:00Z").toEpochMilli() * 1000;
     private static final int STATUS_LENGTH = 34;
 
+    /** SQLSTATE of "replication slot already exists". */
+    private static final String DUPLICATE_OBJECT = "42710";
+
     private final PgConnection connection;
     private final Socket socket;
     private @Nullable CopyDual copy;
@@ -103,6 +106,28 @@ public final class PgReplicationConnection implements ReplicationConnection {
         }
     }
 
+    @Override
+    public void ensureSlot(String name) throws ReplicationException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("CREATE_REPLICATION_SLOT " + name + " PHYSICAL (RESERVE_WAL)");
+        } catch (SQLException e) {
+            if (!DUPLICATE_OBJECT.equals(e.getSQLState())) {
+                throw new ReplicationException("CREATE_REPLICATION_SLOT " + name + " failed", e);
+            }
+        }
+    }
+
+    @Override
+    public @Nullable Lsn slotPosition(String name) throws ReplicationException {
+        try (Statement statement = connection.createStatement();
+                ResultSet row = statement.executeQuery("READ_REPLICATION_SLOT " + name)) {
+            String position = row.next() ? row.getString(2) : null;
+            return position == null ? null : Lsn.parse(position);
+        } catch (SQLException e) {
+            throw new ReplicationException("READ_REPLICATION_SLOT " + name + " failed", e);
+        }
+    }
+
     private static String string(ResultSet row, int column) throws SQLException {
         String value = row.getString(column);
         return value == null ? "" : value;
@@ -110,8 +135,19 @@ public final class PgReplicationConnection implements ReplicationConnection {
 
     @Override
     public void start(Lsn from, int generation) throws ReplicationException {
+        start("", from, generation);
+    }
+
+    @Override
+    public void startWithSlot(String name, Lsn from, int generation) throws ReplicationException {
+        start("SLOT " + name + " ", from, generation);
+    }
+
+    private void start(String slot, Lsn from, int generation) throws ReplicationException {
         try {
-            copy = connection.getCopyAPI().copyDual("START_REPLICATION PHYSICAL " + from + " TIMELINE " + generation);
+            copy = connection
+                    .getCopyAPI()
+                    .copyDual("START_REPLICATION " + slot + "PHYSICAL " + from + " TIMELINE " + generation);
         } catch (SQLException e) {
             throw new ReplicationException(
                     "START_REPLICATION at " + from + " of generation=" + generation + " failed", e);
@@ -175,6 +211,22 @@ public final class PgReplicationConnection implements ReplicationConnection {
 
     @Override
     public void status(Lsn flushed) throws ReplicationException {
+        send(flushed, false);
+    }
+
+    @Override
+    public void confirm(Lsn flushed) throws ReplicationException {
+        send(flushed, true);
+        ReplicationMessage message = receive();
+        while (message instanceof ReplicationMessage.Wal) {
+            message = receive();
+        }
+        if (message == null) {
+            throw new ReplicationException("the server ended the stream");
+        }
+    }
+
+    private void send(Lsn flushed, boolean replyRequested) throws ReplicationException {
         CopyDual stream = copy;
         if (stream == null || !stream.isActive()) {
             return;
@@ -185,7 +237,7 @@ public final class PgReplicationConnection implements ReplicationConnection {
                 .putLong(flushed.value())
                 .putLong(flushed.value())
                 .putLong(System.currentTimeMillis() * 1000 - POSTGRES_EPOCH_MICROS)
-                .put((byte) 0);
+                .put((byte) (replyRequested ? 1 : 0));
         try {
             stream.writeToCopy(status.array(), 0, STATUS_LENGTH);
             stream.flushCopy();

@@ -10,8 +10,10 @@ import org.jspecify.annotations.Nullable;
  * <pre>
  * IDENTIFY_SYSTEM                              -> identify()
  * CREATE_REPLICATION_SLOT x TEMPORARY PHYSICAL -> claim()
- * START_REPLICATION PHYSICAL X/X TIMELINE n    -> start(), then receive() and poll() until null and ended
- * standby status update                        -> status()
+ * CREATE_REPLICATION_SLOT x PHYSICAL           -> ensureSlot()
+ * READ_REPLICATION_SLOT x                      -> slotPosition()
+ * START_REPLICATION PHYSICAL X/X TIMELINE n    -> start(), startWithSlot(), then receive() and poll() until null and ended
+ * standby status update                        -> status(), confirm()
  * </pre>
  */
 public interface ReplicationConnection extends Closeable {
@@ -36,8 +38,22 @@ public interface ReplicationConnection extends Closeable {
      */
     void claim(String name) throws ReplicationException;
 
+    /** Makes the physical slot {@code name}, which keeps WAL from the server's last checkpoint on, unless there is one. */
+    void ensureSlot(String name) throws ReplicationException;
+
+    /** From where on the server keeps WAL for the slot {@code name}; null if there is no such slot, or it keeps none. */
+    @Nullable
+    Lsn slotPosition(String name) throws ReplicationException;
+
     /** Begins the stream at {@code from}, of the lineage whose last term is {@code generation}. */
     void start(Lsn from, int generation) throws ReplicationException;
+
+    /**
+     * The same as the only user of the slot {@code name}, which moves to what is told by {@link #confirm} from then on.
+     *
+     * @throws ReplicationException also if another connection uses it
+     */
+    void startWithSlot(String name, Lsn from, int generation) throws ReplicationException;
 
     /** Waits for the next message; null when the server has ended the stream. */
     @Nullable
@@ -49,6 +65,9 @@ public interface ReplicationConnection extends Closeable {
 
     /** Tells the server, at once, that everything before {@code flushed} is durable here. */
     void status(Lsn flushed) throws ReplicationException;
+
+    /** As {@link #status}, and waits until the server has taken note of it; WAL that comes meanwhile is dropped. */
+    void confirm(Lsn flushed) throws ReplicationException;
 
     /** Breaks the connection at once; whoever is blocked in it gets an exception. For any thread. */
     void cut();

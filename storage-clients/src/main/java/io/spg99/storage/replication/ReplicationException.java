@@ -10,6 +10,9 @@ public final class ReplicationException extends IOException {
     /** SQLSTATE of "requested WAL segment has already been removed" (undefined_file). */
     private static final String UNDEFINED_FILE = "58P01";
 
+    /** SQLSTATE of "replication slot is active" (object_in_use). */
+    private static final String OBJECT_IN_USE = "55006";
+
     private final @Nullable String sqlState;
 
     public ReplicationException(String message) {
@@ -41,5 +44,10 @@ public final class ReplicationException extends IOException {
     /** True if the server says that it no longer has the WAL that was asked for. */
     public boolean walRemoved() {
         return UNDEFINED_FILE.equals(sqlState);
+    }
+
+    /** True if another connection uses the replication slot. */
+    public boolean slotInUse() {
+        return OBJECT_IN_USE.equals(sqlState);
     }
 }

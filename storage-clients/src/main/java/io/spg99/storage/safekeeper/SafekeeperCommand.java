@@ -14,8 +14,8 @@ import org.apache.pekko.actor.typed.ActorRef;
  * creation      Create                      -> Created
  * every start   Promise(g)                  -> Promised(position) | Refused | UnknownTimeline     (two of three)
  *               Establish(g, history, end)  -> Established when its WAL is exactly that history   (W3)
- *               Attach(g, writer)           -> Position, Position, … for as long as it follows
- *               QuorumPosition(g, lsn)         (no answer: lets it serve WAL up to there, W4)
+ *               Attach(g, writer)           -> Position, Position, … for as long as it follows; Stranded if it cannot
+ *               QuorumPosition(g, lsn)         (no answer: lets it serve WAL up to there, W4, and the writer remove it)
  * a lost disk   Restore(base, g), then Establish: its answers count only after that
  * the end       Detach(g) -> Detached | Delete -> Deleted
  * </pre>
@@ -54,7 +54,7 @@ public sealed interface SafekeeperCommand extends StorageMessage {
 
     /**
      * Follows the writer of {@code generation}, whose WAL continues the established history, until detached or promised
-     * away; reconnects by itself, and fills from {@code donors} what the writer no longer has.
+     * away; reconnects by itself, and fills from {@code donors} what the writer no longer has. Repeated, it names new donors.
      */
     record Attach(
             TimelineId timeline,

@@ -50,6 +50,13 @@ public sealed interface SafekeeperReply extends StorageMessage {
             SafekeeperId safekeeper, TimelineId timeline, int promised, int generation, Lsn flushed, boolean following)
             implements SafekeeperReply {}
 
+    /**
+     * The writer of {@code generation} no longer has the WAL that follows {@code flushed}, nor has any donor; sent while
+     * attached, at every attempt.
+     */
+    record Stranded(SafekeeperId safekeeper, TimelineId timeline, int generation, Lsn flushed)
+            implements SafekeeperReply {}
+
     record Detached(SafekeeperId safekeeper, TimelineId timeline, int generation) implements SafekeeperReply {}
 
     record Restored(SafekeeperId safekeeper, TimelineId timeline, WalSource source) implements SafekeeperReply {}

@@ -42,6 +42,7 @@ class WalQuorumTest {
     private final ActorTestKit kit = ActorTestKit.create();
     private final Map<SafekeeperId, TestProbe<SafekeeperCommand>> probes = new HashMap<>();
     private final TestProbe<QuorumReply> asker = kit.createTestProbe(QuorumReply.class);
+    private final TestProbe<QuorumEvent> owner = kit.createTestProbe(QuorumEvent.class);
     private final ActorRef<QuorumCommand> quorum;
 
     WalQuorumTest() {
@@ -237,7 +238,7 @@ class WalQuorumTest {
     @Test
     void givenAWriter_whenTwoHaveItsFirstRecords_thenFollowingAndTheQuorumPositionMoves() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
 
@@ -256,10 +257,67 @@ class WalQuorumTest {
                 at(140), asker.expectMessageClass(QuorumReply.Positions.class).quorum());
     }
 
+    private ActorRef<SafekeeperReply> followed(int generation) {
+        prepared(generation);
+        quorum.tell(new QuorumCommand.Follow(generation, WRITER, asker.getRef(), owner.getRef()));
+        ActorRef<SafekeeperReply> replies =
+                expect(SK1, SafekeeperCommand.Attach.class).replyTo();
+        position(SK1, replies, generation, 150);
+        position(SK2, replies, generation, 140);
+        asker.expectMessage(new QuorumReply.Following(generation));
+        return replies;
+    }
+
+    private static SafekeeperReply stranded(SafekeeperId id, int generation, long flushed) {
+        return new SafekeeperReply.Stranded(id, TIMELINE, generation, at(flushed));
+    }
+
+    @Test
+    void givenAFollowedWriter_whenTwoAreStranded_thenTheOwnerHearsItOnce() {
+        ActorRef<SafekeeperReply> replies = followed(2);
+
+        replies.tell(stranded(SK1, 2, 150));
+        replies.tell(stranded(SK1, 2, 150));
+        owner.expectNoMessage(Duration.ofMillis(50));
+        replies.tell(stranded(SK2, 2, 140));
+        QuorumEvent.Unfollowable event = owner.expectMessageClass(QuorumEvent.Unfollowable.class);
+        assertEquals(2, event.generation());
+        assertEquals(
+                "the writer no longer has the WAL that its Safekeepers lack: {sk1=0/100096, sk2=0/10008C}",
+                event.reason());
+
+        replies.tell(stranded(SK2, 2, 140));
+        owner.expectNoMessage(Duration.ofMillis(50));
+    }
+
+    @Test
+    void givenAStrandedSafekeeper_whenItHasFilledUp_thenAnotherMayBeStrandedWithoutHarm() {
+        ActorRef<SafekeeperReply> replies = followed(2);
+
+        replies.tell(stranded(SK2, 2, 140));
+        position(SK2, replies, 2, 150);
+        replies.tell(stranded(SK1, 2, 150));
+
+        owner.expectNoMessage(Duration.ofMillis(50));
+    }
+
+    @Test
+    void givenAReconnectThatGaveNothing_whenTheOtherIsStranded_thenBothAre() {
+        ActorRef<SafekeeperReply> replies = followed(2);
+
+        replies.tell(stranded(SK2, 2, 140));
+        position(SK2, replies, 2, 140);
+        replies.tell(stranded(SK1, 1, 150));
+        owner.expectNoMessage(Duration.ofMillis(50));
+        replies.tell(stranded(SK1, 2, 150));
+
+        owner.expectMessageClass(QuorumEvent.Unfollowable.class);
+    }
+
     @Test
     void givenAFollowedWriter_whenARefusalOfItsOwnPromiseComesLate_thenItIsFollowedStill() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
         replies.tell(new SafekeeperReply.Refused(SK2, TIMELINE, 2, 2));
@@ -272,7 +330,7 @@ class WalQuorumTest {
     @Test
     void givenOneThatOnlySeemedLost_whenAskedAgain_thenItIsLookedAfterAsBefore() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
         expect(SK2, SafekeeperCommand.Attach.class);
@@ -286,7 +344,7 @@ class WalQuorumTest {
     @Test
     void givenARestoredSafekeeper_whenAnotherIsAttached_thenItMayFillFromTheRestored() {
         restored();
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
 
         assertEquals(
                 List.of(source(SK2), source(SK3)),
@@ -296,7 +354,7 @@ class WalQuorumTest {
     @Test
     void givenAFollowedWriter_whenReleased_thenAllAreDetached() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
         quorum.tell(new QuorumCommand.Release(2));
 
         for (SafekeeperId id : SafekeeperId.ALL) {

@@ -75,6 +75,7 @@ class SerializationTest {
         check(new SafekeeperReply.UnknownTimeline(SK, TIMELINE));
         check(new SafekeeperReply.Established(SK, TIMELINE, 3, END));
         check(new SafekeeperReply.Position(SK, TIMELINE, 3, 3, END, true));
+        check(new SafekeeperReply.Stranded(SK, TIMELINE, 3, END));
         check(new SafekeeperReply.Detached(SK, TIMELINE, 3));
         check(new SafekeeperReply.Restored(SK, TIMELINE, SOURCE));
         check(new SafekeeperReply.Deleted(SK, TIMELINE));

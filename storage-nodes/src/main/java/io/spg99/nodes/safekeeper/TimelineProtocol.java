@@ -65,6 +65,8 @@ public final class TimelineProtocol implements WalReceiver.Listener {
 
     private record StreamChanged(WalReceiver receiver, boolean up) implements Message {}
 
+    private record Stranded(WalReceiver receiver, Lsn at) implements Message {}
+
     private record ReceiverFailed(WalReceiver receiver, LogFailedException reason) implements Message {}
 
     /** A fetch under way, and who waits for its end. */
@@ -157,6 +159,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             }
             case Fetched fetched -> onFetched(fetched);
             case StreamChanged changed -> onStreamChanged(changed);
+            case Stranded stranded -> onStranded(stranded);
             case ReceiverFailed failed -> onReceiverFailed(failed);
         }
         return true;
@@ -502,6 +505,8 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                     world.threads());
             receiver = next;
             next.start();
+        } else {
+            running.donors(attach.donors());
         }
         report();
     }
@@ -548,6 +553,11 @@ public final class TimelineProtocol implements WalReceiver.Listener {
     }
 
     @Override
+    public void stranded(WalReceiver source, Lsn at) {
+        self.tell(new Stranded(source, at));
+    }
+
+    @Override
     public void failed(WalReceiver source, LogFailedException reason) {
         self.tell(new ReceiverFailed(source, reason));
     }
@@ -556,6 +566,14 @@ public final class TimelineProtocol implements WalReceiver.Listener {
         if (changed.receiver() == receiver && following != changed.up()) {
             following = changed.up();
             report();
+        }
+    }
+
+    private void onStranded(Stranded stranded) {
+        ActorRef<SafekeeperReply> asker = follower;
+        if (stranded.receiver() == receiver && asker != null) {
+            asker.tell(new SafekeeperReply.Stranded(
+                    id, timeline, stranded.receiver().generation(), stranded.at()));
         }
     }
 
@@ -614,6 +632,10 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                 && position.generation() == open.view().promised()
                 && open.isEstablished(position.generation())) {
             serving.quorum(position.lsn());
+            WalReceiver running = receiver;
+            if (running != null && running.generation() == position.generation()) {
+                running.quorum(position.lsn());
+            }
         }
     }
 

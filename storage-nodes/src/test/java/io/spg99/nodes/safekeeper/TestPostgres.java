@@ -198,6 +198,7 @@ final class TestPostgres {
                 recovery_target_timeline = '%d'
                 synchronous_standby_names = 'ANY 2 (sk1, sk2, sk3)'
                 wal_keep_size = 0
+                wal_recycle = off
                 """.formatted(port, parent));
         Files.writeString(data.resolve("pg_hba.conf"), """
                 hostssl replication spg99_safekeeper 127.0.0.1/32 cert map=spg99

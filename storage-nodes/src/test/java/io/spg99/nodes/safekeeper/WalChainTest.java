@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.nodes.safekeeper.receive.WalReceiver;
 import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.replication.PgReplicationConnection;
 import io.spg99.storage.replication.ReplicationConnection;
@@ -19,6 +20,7 @@ import io.spg99.storage.safekeeper.SafekeeperReply;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
+import io.spg99.storage.safekeeper.WalSegmentName;
 import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
@@ -60,6 +62,7 @@ class WalChainTest {
     private Path directory;
     private TestSafekeepers safekeepers;
     private ActorRef<QuorumCommand> quorum;
+    private TestProbe<QuorumEvent> quorumEvents;
 
     @BeforeAll
     static void unpack() throws Exception {
@@ -79,6 +82,7 @@ class WalChainTest {
         directory = Files.createTempDirectory("spg99-safekeepers");
         safekeepers = new TestSafekeepers(directory, safekeeperIdentity);
         quorum = safekeepers.quorum(base);
+        quorumEvents = safekeepers.kit().createTestProbe(QuorumEvent.class);
         safekeepers.ask(quorum, QuorumReply.Created.class, QuorumCommand.Create::new);
     }
 
@@ -102,7 +106,7 @@ class WalChainTest {
         safekeepers.ask(
                 by,
                 QuorumReply.Following.class,
-                asker -> new QuorumCommand.Follow(writer.number(), writer.address(), asker));
+                asker -> new QuorumCommand.Follow(writer.number(), writer.address(), asker, quorumEvents.getRef()));
     }
 
     private TestPostgres.Generation run(ActorRef<QuorumCommand> by, int generation) throws Exception {
@@ -215,6 +219,115 @@ class WalChainTest {
         safekeepers.start(SK3);
 
         awaitCaughtUp(SK3, end);
+    }
+
+    /** Ends the segments that {@code megabytes} of WAL fill, in a transaction that is still open, and checkpoints. */
+    private static void runAhead(Connection connection, TestPostgres.Generation writer, int megabytes)
+            throws SQLException {
+        connection.setAutoCommit(false);
+        try (Statement statement = connection.createStatement()) {
+            statement.execute(
+                    "INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, " + megabytes * 1000 + ") i");
+        }
+        execute(writer, "SELECT pg_switch_wal()", "CHECKPOINT", "CHECKPOINT");
+    }
+
+    private Path segment(TestPostgres.Generation writer, Lsn lsn) {
+        return writer.wal()
+                .resolve(WalSegmentName.of(writer.number(), lsn.segment(base.segmentSize()), base.segmentSize()));
+    }
+
+    private static long megabytesOfWal(TestPostgres.Generation writer) throws IOException {
+        try (var files = Files.list(writer.wal())) {
+            return files.filter(Files::isRegularFile)
+                            .mapToLong(file -> file.toFile().length())
+                            .sum()
+                    >> 20;
+        }
+    }
+
+    @Test
+    void givenAllSafekeepersDown_whenTheWriterRunsAhead_thenItKeepsWhatTheyLack() throws Exception {
+        TestPostgres.Generation writer = run(quorum, 2);
+        execute(writer, "CREATE TABLE t (id int, filler text)");
+        Lsn begin = flushed(writer);
+        SafekeeperId.ALL.forEach(safekeepers::stop);
+
+        try (Connection load = writer.connect()) {
+            runAhead(load, writer, 30);
+            assertTrue(Files.exists(segment(writer, begin)));
+            for (SafekeeperId id : SafekeeperId.ALL) {
+                safekeepers.start(id);
+            }
+            load.commit();
+        }
+
+        assertEquals("30000", query(writer, "SELECT count(*) FROM t"));
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            awaitCaughtUp(id, flushed(writer));
+        }
+        quorumEvents.expectNoMessage(Duration.ZERO);
+    }
+
+    @Test
+    void givenOneSafekeeperDown_whenALoadGoesOn_thenItsWalIsNotKeptAndItFillsUpFromAPeer() throws Exception {
+        TestPostgres.Generation writer = run(quorum, 2);
+        execute(writer, "CREATE TABLE t (id int, filler text)");
+        Lsn begin = flushed(writer);
+        safekeepers.stop(SK3);
+
+        try (Connection load = writer.connect()) {
+            runAhead(load, writer, 150);
+            load.commit();
+        }
+        Awaitility.await("WAL that two Safekeepers have is removed")
+                .atMost(TestSafekeepers.PATIENCE)
+                .pollInterval(Duration.ofMillis(200))
+                .untilAsserted(() -> {
+                    execute(writer, "CHECKPOINT");
+                    assertTrue(megabytesOfWal(writer) < 70, () -> "left: " + wal(writer));
+                });
+        assertFalse(Files.exists(segment(writer, begin)));
+        safekeepers.start(SK3);
+
+        awaitCaughtUp(SK3, flushed(writer));
+        safekeepers.stop(SK1);
+        execute(writer, "INSERT INTO t VALUES (0)");
+    }
+
+    private static String wal(TestPostgres.Generation writer) {
+        try {
+            return megabytesOfWal(writer) + " MB, slot at "
+                    + query(
+                            writer,
+                            "SELECT string_agg(slot_name || ' ' || restart_lsn, ', ') FROM pg_replication_slots");
+        } catch (IOException | SQLException e) {
+            return e.toString();
+        }
+    }
+
+    @Test
+    void givenNoSlot_whenTheWriterRemovesWhatNoTwoHave_thenTheOwnerHearsThatItCannotBeFollowed() throws Exception {
+        TestPostgres.Generation writer = run(quorum, 2);
+        execute(writer, "CREATE TABLE t (id int, filler text)");
+        Lsn begin = flushed(writer);
+        SafekeeperId.ALL.forEach(safekeepers::stop);
+
+        try (Connection load = writer.connect()) {
+            execute(writer, "SELECT pg_drop_replication_slot('spg99_quorum')");
+            runAhead(load, writer, 30);
+            assertFalse(Files.exists(segment(writer, begin)));
+            for (SafekeeperId id : SafekeeperId.ALL) {
+                safekeepers.start(id);
+            }
+            QuorumEvent.Unfollowable event =
+                    quorumEvents.expectMessageClass(QuorumEvent.Unfollowable.class, TestSafekeepers.PATIENCE);
+            assertEquals(2, event.generation());
+        }
+        // What was acknowledged is there in the next generation.
+        quorum.tell(new QuorumCommand.Release(2));
+        writer.kill();
+        assertEquals("0", query(run(quorum, 3), "SELECT count(*) FROM t"));
     }
 
     @Test

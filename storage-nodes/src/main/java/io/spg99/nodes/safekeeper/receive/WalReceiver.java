@@ -43,6 +43,9 @@ public final class WalReceiver {
         /** The durable position has moved. */
         void progress(WalReceiver receiver);
 
+        /** The writer has removed what is to come next here, and no donor has it. It is tried again. */
+        void stranded(WalReceiver receiver, Lsn at);
+
         /** The log can take no more; the receiver has ended. */
         void failed(WalReceiver receiver, LogFailedException reason);
     }
@@ -55,8 +58,8 @@ public final class WalReceiver {
     /** PostgreSQL sends a keepalive at half of wal_sender_timeout (60 s). */
     private static final Duration SILENCE = Duration.ofSeconds(60);
 
-    private static final long FIRST_BACKOFF_MILLIS = 50;
-    private static final long LAST_BACKOFF_MILLIS = 2000;
+    /** A stream that lasts this long is in order even if its writer writes nothing. */
+    private static final Duration HEALTHY = Duration.ofSeconds(5);
 
     /** Bytes taken before a sync at the latest: a writer in full flow must not wait for a report for ever. */
     private static final int MOST_PER_SYNC = 4 << 20;
@@ -68,15 +71,18 @@ public final class WalReceiver {
     private final TimelineId timeline;
     private final int generation;
     private final WriterAddress writer;
-    private final List<WalSource> donors;
+    private final ReplicationTarget target;
+    private final QuorumSlot slot;
     private final Listener listener;
     private final WalFetch fetch;
     private final ReplicationConnection.Connector connector;
     private final Threads threads;
     private final Threads.Gate stopped;
 
+    private final Backoff backoff = new Backoff();
+
+    private volatile List<WalSource> donors;
     private volatile @Nullable ReplicationConnection current;
-    private long backoffMillis = FIRST_BACKOFF_MILLIS;
     private String lastTrouble = "";
 
     public WalReceiver(
@@ -93,12 +99,22 @@ public final class WalReceiver {
         this.timeline = log.base().timeline();
         this.generation = generation;
         this.writer = writer;
+        this.target = new ReplicationTarget(
+                writer.host(),
+                writer.port(),
+                ROLE,
+                self.id().value(),
+                self.identity(),
+                CONNECT_TIMEOUT,
+                SILENCE,
+                writer.socket());
         this.donors = List.copyOf(donors);
         this.listener = listener;
         this.fetch = new WalFetch(timeline, self.identity(), self.id().value(), connector, threads);
         this.connector = connector;
         this.threads = threads;
         this.stopped = threads.gate();
+        this.slot = new QuorumSlot(self, target, generation, connector, threads, stopped);
     }
 
     public int generation() {
@@ -111,6 +127,16 @@ public final class WalReceiver {
 
     public void start() {
         threads.start("spg99-" + self.id() + "-" + timeline, this::run);
+    }
+
+    /** From now on these are asked for what the writer no longer has. */
+    public void donors(List<WalSource> now) {
+        donors = List.copyOf(now);
+    }
+
+    /** Two Safekeepers have everything before {@code lsn}: the writer need not keep it. Does not block. */
+    public void quorum(Lsn lsn) {
+        slot.quorum(lsn);
     }
 
     /** Cuts the connection and ends the thread soon; does not wait. */
@@ -131,10 +157,9 @@ public final class WalReceiver {
         try {
             while (!isStopped()) {
                 attempt();
-                if (stopped.await(backoffMillis)) {
+                if (stopped.await(backoff.next().toMillis())) {
                     return;
                 }
-                backoffMillis = Math.min(backoffMillis * 2, LAST_BACKOFF_MILLIS);
             }
         } catch (SupersededException e) {
             LOG.info("timeline={} safekeeper={} stops following: {}", timeline, self.id(), e.getMessage());
@@ -185,15 +210,7 @@ public final class WalReceiver {
     }
 
     private void follow() throws IOException {
-        try (ReplicationConnection connection = connector.open(new ReplicationTarget(
-                writer.host(),
-                writer.port(),
-                ROLE,
-                self.id().value(),
-                self.identity(),
-                CONNECT_TIMEOUT,
-                SILENCE,
-                writer.socket()))) {
+        try (ReplicationConnection connection = connector.open(target)) {
             current = connection;
             if (isStopped()) {
                 return;
@@ -202,12 +219,12 @@ public final class WalReceiver {
             ReplicationConnection.Identity identity = connection.identify();
             check(identity);
             log.voteFrom(generation, identity.position());
+            // Before this Safekeeper can count as a follower: so a writer that is ready has the slot.
+            QuorumSlot.ensure(connection);
             Lsn from = log.follow(generation);
             connection.start(from, generation);
             connection.status(from);
             LOG.info("timeline={} safekeeper={} follows generation={} from {}", timeline, self.id(), generation, from);
-            backoffMillis = FIRST_BACKOFF_MILLIS;
-            lastTrouble = "";
             listener.following(this, true);
             stream(connection);
         } finally {
@@ -230,6 +247,7 @@ public final class WalReceiver {
     }
 
     private void stream(ReplicationConnection connection) throws IOException {
+        long began = System.nanoTime();
         ReplicationMessage message = connection.receive();
         while (message != null && !isStopped()) {
             int taken = 0;
@@ -250,8 +268,17 @@ public final class WalReceiver {
             if (taken > 0) {
                 listener.progress(this);
             }
+            // Not on the writer's word that the stream begins: it looks for the WAL only then.
+            if (taken > 0 || System.nanoTime() - began > HEALTHY.toNanos()) {
+                healthy();
+            }
             message = connection.receive();
         }
+    }
+
+    private void healthy() {
+        backoff.reset();
+        lastTrouble = "";
     }
 
     /** Takes from a peer what the writer has removed already. */
@@ -275,6 +302,7 @@ public final class WalReceiver {
                             self.id(),
                             donor.safekeeper(),
                             flushed);
+                    healthy();
                     return;
                 }
             } catch (SupersededException | LogFailedException e) {
@@ -283,5 +311,6 @@ public final class WalReceiver {
                 trouble("cannot fill from " + donor.safekeeper() + ": " + e.getMessage());
             }
         }
+        listener.stranded(this, log.view().flushed());
     }
 }

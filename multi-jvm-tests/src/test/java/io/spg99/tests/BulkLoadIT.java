@@ -1,0 +1,29 @@
+package io.spg99.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import io.spg99.tests.process.DevProcess;
+import io.spg99.tests.process.LocalPostgres;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+
+class BulkLoadIT {
+
+    @Test
+    void givenALoadThatOutrunsTheSafekeepers_whenItCommits_thenItsWalIsRemovedAndAllOfItIsThereAfterAWake()
+            throws Exception {
+        Path directory = DevProcess.temporaryDirectory();
+        try (DevProcess dev = DevProcess.start(directory.resolve("data"))) {
+            assertEquals(1, BulkLoad.number(dev, "SELECT 1"));
+            BulkLoad load = new BulkLoad(dev);
+
+            load.run();
+            load.awaitWalRemoved();
+            dev.api().stop(dev.get("tenant"), dev.get("database"));
+
+            load.verify();
+        } finally {
+            LocalPostgres.deleteTree(directory);
+        }
+    }
+}

@@ -58,7 +58,7 @@ final class Checker {
     /** A promise leaves: a crash now must find it again, and the WAL it speaks of. */
     void promised(SafekeeperSim safekeeper, int generation, WalHistory history, Lsn flushed) {
         TimelineLog found = probe(safekeeper);
-        if (found.view().promised() < generation) {
+        if (found.view().promised() != generation) {
             throw new Violation(
                     "W1",
                     "%s promises generation=%d, its disk says %d"

@@ -22,6 +22,7 @@ final class Coverage {
         /** The connection ended before the Safekeeper that gave WAL had said all. */
         PEER_RECOVERIES_BROKEN_OFF,
         FILLED_FROM_PEER_INSTEAD_OF_WRITER,
+        UNFOLLOWABLE_WRITERS_REPLACED,
         DIVERGENT_TAILS_CUT,
         SAFEKEEPER_PROCESSES_KILLED,
         SAFEKEEPER_MACHINES_CRASHED,

@@ -86,8 +86,18 @@ final class OwnerSim {
         });
     }
 
+    /** As the Database actor does: a writer that two Safekeepers can never follow again is replaced. */
     private void fromQuorum(QuorumEvent event) {
-        throw new Violation("retention", "the writer keeps all its WAL, and " + event);
+        switch (event) {
+            case QuorumEvent.Unfollowable unfollowable ->
+                scheduler.at(instance, scheduler.jitter(), () -> {
+                    WriterSim running = writer;
+                    if (running != null && running.generation() == unfollowable.generation()) {
+                        world.coverage().count(Visited.UNFOLLOWABLE_WRITERS_REPLACED);
+                        running.kill();
+                    }
+                });
+        }
     }
 
     private void ask(Function<ActorRef<QuorumReply>, QuorumCommand> command) {

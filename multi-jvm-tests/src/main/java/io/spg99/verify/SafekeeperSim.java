@@ -330,8 +330,7 @@ final class SafekeeperSim {
             case SafekeeperReply.Created created -> {}
             case SafekeeperReply.UnknownTimeline unknown -> {}
             case SafekeeperReply.Detached detached -> {}
-            case SafekeeperReply.Stranded stranded ->
-                throw new Violation("retention", "the writer keeps all its WAL, and " + stranded);
+            case SafekeeperReply.Stranded stranded -> {}
             case SafekeeperReply.Deleted deleted -> {}
             case SafekeeperReply.Failed failed -> {}
         }

@@ -261,9 +261,11 @@ final class SimConnection implements ReplicationConnection {
 
     private @Nullable ReplicationMessage take() {
         Object next = inbox.remove();
-        // Between receiving and using it.
+        // Between receiving and using it; now and then the machine is busy with something else for long.
         if (scheduler.chance(0.05)) {
             scheduler.ownFiber().pause(scheduler.between(1, 2000));
+        } else if (scheduler.chance(0.005)) {
+            scheduler.ownFiber().pause(scheduler.between(1, 3000) * Scheduler.MILLI);
         }
         return next instanceof ReplicationMessage message ? message : null;
     }

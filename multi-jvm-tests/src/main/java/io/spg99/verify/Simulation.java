@@ -51,6 +51,10 @@ final class Simulation {
     private final long faultsUntil;
     private final long commitInterval;
     private final boolean dueling;
+
+    /** Disks are lost just when they have promised something, and replaced at once. */
+    private final boolean forgetful;
+
     private final Map<Fault, Integer> weights = new EnumMap<>(Fault.class);
     private boolean calm;
 
@@ -91,6 +95,7 @@ final class Simulation {
         faultsUntil = scheduler.between(4, 14) * Scheduler.SECOND;
         commitInterval = scheduler.between(20, 200) * Scheduler.MILLI;
         dueling = scheduler.chance(0.3);
+        forgetful = scheduler.chance(0.2);
         // Every seed has its own mixture, and lacks some kinds altogether.
         for (Fault fault : Fault.values()) {
             weights.put(fault, scheduler.chance(0.4) ? 0 : scheduler.random().nextInt(1, 10));
@@ -248,6 +253,14 @@ final class Simulation {
         SafekeeperSim safekeeper = safekeepers.get(reply.safekeeper());
         if (from != null && from.isAlive() && safekeeper != null && from.equals(safekeeper.instance())) {
             safekeeper.leaves(reply, to);
+            if (reply instanceof SafekeeperReply.Promised && forgetful && owners.size() > 1 && scheduler.chance(0.1)) {
+                // A promise that supersedes somebody, and is forgotten.
+                later(300, () -> {
+                    if (!calm) {
+                        loseDisk(safekeeper);
+                    }
+                });
+            }
         }
     }
 
@@ -351,13 +364,7 @@ final class Simulation {
                 safekeeper.disk().full(true);
                 later(3000, () -> safekeeper.disk().full(false));
             }
-            case LOSE_DISK -> {
-                if (othersVote(safekeeper)) {
-                    safekeeper.loseDisk();
-                    checker.lost(safekeeper, safekeepers.values());
-                    restartLater(safekeeper);
-                }
-            }
+            case LOSE_DISK -> loseDisk(safekeeper);
             case BLOCK_WAY -> {
                 String from = machines.get(scheduler.random().nextInt(machines.size()));
                 String to = machines.get(scheduler.random().nextInt(machines.size()));
@@ -419,6 +426,22 @@ final class Simulation {
 
     private void later(long mostMillis, Runnable action) {
         scheduler.at(null, scheduler.between(1, mostMillis) * Scheduler.MILLI, action);
+    }
+
+    private void loseDisk(SafekeeperSim safekeeper) {
+        if (othersVote(safekeeper)) {
+            safekeeper.loseDisk();
+            checker.lost(safekeeper, safekeepers.values());
+            if (forgetful) {
+                later(100, () -> {
+                    if (!safekeeper.isUp()) {
+                        safekeeper.start();
+                    }
+                });
+            } else {
+                restartLater(safekeeper);
+            }
+        }
     }
 
     /** One disk at a time: the two others have a say and have all of it between them. */

@@ -35,11 +35,14 @@ class WalSimulationTest {
         assertEquals(List.of(), neverVisited, "a state that the simulation is to visit, and does not any more");
     }
 
-    /** To paste a seed into: each of these broke a rule once. */
-    @ParameterizedTest
-    @ValueSource(longs = {9, 19, 35, 72, 373, 763, 1287, 6406, 11621})
-    void givenASeedThatFailedOnce_whenItIsRunAgain_thenTheWalRulesHold(long seed) {
-        Seeds.run(seed);
+    @ParameterizedTest(name = "seed {0}")
+    @ValueSource(longs = {1}) // To paste the seed into that failed.
+    void givenOneSeed_whenEverythingGoesWrong_thenTheWalRulesHold(long seed) {
+        try {
+            Seeds.run(seed);
+        } catch (Violation violation) {
+            fail(Seeds.explain(seed), violation);
+        }
     }
 
     @Test

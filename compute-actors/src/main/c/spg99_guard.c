@@ -11,7 +11,7 @@
  *     running. The kernel kills client backends together with their postmaster.
  *
  * It also lets a server be started before its WAL is there: with spg99.hold_recovery = on the postmaster, its shared
- * memory made and nothing of its data directory touched, waits for a byte on its standard input.
+ * memory made and no child started, waits on its standard input for a line with the TLI to recover from.
  *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
  * not change within a major version; the magic block makes PostgreSQL refuse this library in any other one, and
@@ -152,8 +152,11 @@ extern struct config_generic *find_option(const char *name, bool create_placehol
 extern int synchronous_commit;
 
 /* ipc.h, guc.h */
+#define PGC_POSTMASTER 1
+#define PGC_S_ARGV 4
 typedef void (*shmem_startup_hook_type)(void);
 extern shmem_startup_hook_type shmem_startup_hook;
+extern void SetConfigOption(const char *name, const char *value, int context, int source);
 extern const char *GetConfigOption(const char *name, bool missing_ok, bool restrict_privileged);
 
 /* xact.h: SyncCommitLevel; "on" is REMOTE_FLUSH. */
@@ -238,16 +241,25 @@ guard_authentication(void *port, int status)
 static void
 guard_hold_recovery(void)
 {
-    char word;
-    ssize_t count;
+    char line[16];
+    size_t length = 0;
 
     if (next_shmem_startup_hook)
         next_shmem_startup_hook();
-    do
-        count = read(STDIN_FILENO, &word, 1);
-    while (count < 0 && errno == EINTR);
-    if (count != 1)
-        refuse("the start was given up");
+    for (;;)
+    {
+        ssize_t count = read(STDIN_FILENO, line + length, 1);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count != 1 || length == sizeof(line) - 1)
+            refuse("the start was given up");
+        if (line[length] == '\n')
+            break;
+        length++;
+    }
+    line[length] = '\0';
+    SetConfigOption("recovery_target_timeline", line, PGC_POSTMASTER, PGC_S_ARGV);
 }
 
 EXPORT void _PG_init(void);

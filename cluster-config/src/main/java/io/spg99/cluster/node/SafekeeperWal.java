@@ -1,6 +1,7 @@
 package io.spg99.cluster.node;
 
 import io.spg99.compute.generation.GenerationSpec;
+import io.spg99.compute.generation.Recovery;
 import io.spg99.compute.generation.WalProvider;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
@@ -18,11 +19,11 @@ final class SafekeeperWal implements WalProvider {
     }
 
     @Override
-    public void fetch(GenerationSpec spec, Path pgWal) throws IOException {
+    public void fetch(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
         WalFetch fetch = new WalFetch(spec.base().timeline(), identity, "generation-" + spec.generation());
         try (WalSegmentFiles files =
-                new WalSegmentFiles(pgWal, spec.history(), spec.base().segmentSize())) {
-            fetch.fetch(spec.sources(), spec.history(), spec.base().start(), spec.end(), files);
+                new WalSegmentFiles(pgWal, recovery.history(), spec.base().segmentSize())) {
+            fetch.fetch(recovery.sources(), recovery.history(), spec.base().start(), recovery.end(), files);
         }
     }
 }

@@ -30,6 +30,7 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * state        it happens                          next         it does
  * PREPARING    image is there                      PREPARING    write configuration, fetch WAL
  * PREPARING    configuration is there              PREPARING    start PostgreSQL, held before recovery
+ * PREPARING    image is there, Recover             PREPARING    fetch WAL
  * PREPARING    it runs, and WAL is there           STARTING     let it recover
  * STARTING     port was taken meanwhile            STARTING     start PostgreSQL on another port
  * STARTING     ready, TLI == g, ended at R         CONFIGURING  owner: Accepting; managed configuration
@@ -107,7 +108,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private final Map<String, Duration> phases = new LinkedHashMap<>();
     private State state = State.PREPARING;
     private Optional<PostgresProcess> process = Optional.empty();
+    private boolean imageThere;
     private boolean configurationThere;
+    private Optional<Recovery> recovery = Optional.empty();
     private boolean walThere;
     private int port;
     private int attempts;
@@ -148,7 +151,6 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         this.node = node;
         this.owner = owner;
         this.launchedAt = node.clock().instant();
-        arm(node.settings().prepareDeadline());
         runStep(Step.IMAGE, () -> node.materialize(spec));
     }
 
@@ -162,6 +164,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onCommand(GenerationCommand command) {
         return switch (command) {
+            case GenerationCommand.Recover recover -> onRecover(recover);
             case GenerationCommand.Stop stop -> onStop();
             case GenerationCommand.Kill kill -> onKill();
             case StepDone done -> onStepDone(done);
@@ -173,6 +176,22 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case Removed removed -> onRemoved(removed);
             case DeadlinePassed passed -> onDeadline(passed);
         };
+    }
+
+    private Behavior<GenerationCommand> onRecover(GenerationCommand.Recover recover) {
+        if (state == State.PREPARING && recovery.isEmpty()) {
+            recovery = Optional.of(recover.recovery());
+            arm(node.settings().prepareDeadline());
+            fetchWhenPossible();
+        }
+        return this;
+    }
+
+    private void fetchWhenPossible() {
+        if (imageThere && recovery.isPresent()) {
+            Recovery from = recovery.get();
+            runStep(Step.WAL, () -> node.fetchWal(spec, from));
+        }
     }
 
     private Behavior<GenerationCommand> onStop() {
@@ -198,7 +217,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case IMAGE -> {
                 phases.put("image", done.took());
                 runStep(Step.CONFIGURATION, () -> node.writeConfiguration(spec));
-                runStep(Step.WAL, () -> node.fetchWal(spec));
+                imageThere = true;
+                fetchWhenPossible();
             }
             case CONFIGURATION -> {
                 configurationThere = true;
@@ -257,7 +277,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             arm(node.settings().startDeadline());
         }
         try {
-            process.get().proceed();
+            process.get().proceed(recovery.orElseThrow().parent());
         } catch (IOException e) {
             getContext().getLog().debug("PostgreSQL has ended before it could recover", e);
         }
@@ -266,7 +286,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onReady(Ready ready) {
         if (state == State.STARTING && isCurrent(ready.pid())) {
-            start(Step.VERIFY, () -> new Verified(node.verify(spec, port)));
+            start(Step.VERIFY, () -> new Verified(node.verify(spec, recovery.orElseThrow(), port)));
         }
         return this;
     }
@@ -277,7 +297,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             return proceedToEnd();
         }
         phases.put("postgres", Duration.between(launchedAt, node.clock().instant()));
-        become(State.CONFIGURING, "recovery ended at " + spec.end());
+        become(State.CONFIGURING, "recovery ended at " + recovery.orElseThrow().end());
         arm(node.settings().configureDeadline());
         owner.tell(new GenerationEvent.Accepting(spec.generation(), verified.writer()));
         if (spec.configured() == ManagedConfiguration.VERSION) {
@@ -386,7 +406,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         attempts++;
         start(Step.LAUNCH, () -> {
             int free = node.freePort();
-            return new Launched(node.launch(spec, free), free);
+            return new Launched(node.launch(spec, recovery, free), free);
         });
     }
 

@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.time.Clock;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -155,10 +156,10 @@ public class ComputeNode {
         return run.resolve(fileName(spec.databaseId()));
     }
 
-    /** Step: files of the newest state at or before R. */
+    /** Step: files of the newest state. */
     void materialize(GenerationSpec spec) throws IOException {
         Files.createDirectories(directory(spec));
-        images.materialize(spec.image(), spec.base(), spec.end(), pgdata(spec));
+        images.materialize(spec.image(), spec.base(), pgdata(spec));
     }
 
     /** Step: configuration. */
@@ -169,11 +170,11 @@ public class ComputeNode {
     }
 
     /** Step: WAL up to R. */
-    void fetchWal(GenerationSpec spec) throws IOException {
+    void fetchWal(GenerationSpec spec, Recovery recovery) throws IOException {
         Path pgWal = pgdata(spec).resolve("pg_wal");
-        wal.fetch(spec, pgWal);
-        PgWalDirectory.prepare(spec, pgWal);
-        PgWalDirectory.writeHistoryFiles(spec, pgWal);
+        wal.fetch(spec, recovery, pgWal);
+        PgWalDirectory.prepare(spec, recovery, pgWal);
+        PgWalDirectory.writeHistoryFiles(spec, recovery, pgWal);
         user.ownTree(pgWal);
     }
 
@@ -182,13 +183,24 @@ public class ComputeNode {
         return guarded();
     }
 
-    /** Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers. */
-    PostgresProcess launch(GenerationSpec spec, int port) throws IOException {
+    /**
+     * Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers.
+     *
+     * @param recovery needed unless it can be held
+     */
+    PostgresProcess launch(GenerationSpec spec, Optional<Recovery> recovery, int port) throws IOException {
+        Map<String, String> settings = new HashMap<>();
+        settings.put("port", Integer.toString(port));
+        if (!canHold()) {
+            settings.put(
+                    "recovery_target_timeline",
+                    Integer.toString(recovery.orElseThrow().parent()));
+        }
         Consumer<String> log = PostgresLog.sink(
                 Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())));
         CompletableFuture<PostgresProcess> started = new CompletableFuture<>();
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
-                binaries, user, pgdata(spec), Map.of("port", Integer.toString(port)), canHold(), line -> {
+                binaries, user, pgdata(spec), settings, canHold(), line -> {
                     if (line.endsWith(RECOVERING)) {
                         started.thenAccept(ComputeNode::promote);
                     }
@@ -218,9 +230,9 @@ public class ComputeNode {
      * @return where it takes connections
      * @throws IOException if not: the server must not be used
      */
-    WriterAddress verify(GenerationSpec spec, int port) throws IOException {
+    WriterAddress verify(GenerationSpec spec, Recovery recovery, int port) throws IOException {
         Path pgdata = pgdata(spec);
-        PgWalDirectory.verifyHistory(spec, pgdata.resolve("pg_wal"));
+        PgWalDirectory.verifyHistory(spec, recovery, pgdata.resolve("pg_wal"));
         Path sockets = recordedSocketDirectory(pgdata).orElse(pgdata);
         return new WriterAddress(settings.listenHost(), port, sockets.toString());
     }

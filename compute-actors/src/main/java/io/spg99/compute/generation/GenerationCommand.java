@@ -1,7 +1,10 @@
 package io.spg99.compute.generation;
 
-/** What a Database actor may ask of a generation, its child. It starts by itself when spawned. */
+/** What a Database actor may ask of a generation, its child. It prepares by itself when spawned. */
 public sealed interface GenerationCommand {
+
+    /** Start: the promises are there. Answers: the other {@link GenerationEvent}s. Only the first one counts. */
+    record Recover(Recovery recovery) implements GenerationCommand {}
 
     /** Stop in order: fast shutdown, all WAL to the Safekeepers, directory removed. Answer: {@link GenerationEvent.Ended}. */
     enum Stop implements GenerationCommand {

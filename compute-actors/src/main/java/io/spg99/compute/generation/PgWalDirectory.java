@@ -23,17 +23,17 @@ final class PgWalDirectory {
      *
      * @throws IOException if a segment is missing, too short or of another database
      */
-    static void prepare(GenerationSpec spec, Path pgWal) throws IOException {
+    static void prepare(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
         int segmentSize = spec.base().segmentSize();
         Lsn start = spec.base().start();
-        Lsn end = spec.end();
+        Lsn end = recovery.end();
         if (end.isBefore(spec.base().end())) {
             throw new IOException("WAL would end before the image does: end=" + end + " image="
                     + spec.base().end());
         }
         for (Lsn at = start; at.isBefore(end); at = at.plus(segmentSize)) {
             long segment = at.segment(segmentSize);
-            int generation = spec.history().generationOfSegment(segment, segmentSize);
+            int generation = recovery.history().generationOfSegment(segment, segmentSize);
             Path file = pgWal.resolve(WalFiles.segmentName(generation, segment, segmentSize));
             long needed = Math.min(segmentSize, end.minus(at));
             if (!Files.exists(file) || Files.size(file) < needed) {
@@ -74,8 +74,8 @@ final class PgWalDirectory {
      * Writes the history files PostgreSQL looks for: its parent's, which tells the whole lineage, and empty ones for the
      * numbers between the parent and the new generation, so that PostgreSQL takes the next free number, which is ours.
      */
-    static void writeHistoryFiles(GenerationSpec spec, Path pgWal) throws IOException {
-        List<WalHistory.Term> terms = spec.history().terms();
+    static void writeHistoryFiles(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
+        List<WalHistory.Term> terms = recovery.history().terms();
         if (terms.size() > 1) {
             StringBuilder content = new StringBuilder();
             for (int i = 1; i < terms.size(); i++) {
@@ -84,9 +84,10 @@ final class PgWalDirectory {
                         .append(terms.get(i).begin())
                         .append("\tnew generation\n");
             }
-            Files.writeString(pgWal.resolve(WalFiles.historyName(spec.parent())), content, StandardCharsets.US_ASCII);
+            Files.writeString(
+                    pgWal.resolve(WalFiles.historyName(recovery.parent())), content, StandardCharsets.US_ASCII);
         }
-        for (int skipped = spec.parent() + 1; skipped < spec.generation(); skipped++) {
+        for (int skipped = recovery.parent() + 1; skipped < spec.generation(); skipped++) {
             Files.createFile(pgWal.resolve(WalFiles.historyName(skipped)));
         }
     }
@@ -96,7 +97,7 @@ final class PgWalDirectory {
      *
      * @throws IOException if it does not, or there is none
      */
-    static void verifyHistory(GenerationSpec spec, Path pgWal) throws IOException {
+    static void verifyHistory(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
         Path file = pgWal.resolve(WalFiles.historyName(spec.generation()));
         if (!Files.exists(file)) {
             throw new IOException("recovery did not end on the new generation: missing=" + file.getFileName());
@@ -104,11 +105,11 @@ final class PgWalDirectory {
         List<String> lines = Files.readAllLines(file, StandardCharsets.UTF_8).stream()
                 .filter(line -> !line.isBlank() && !line.startsWith("#"))
                 .toList();
-        String expected = spec.parent() + "\t" + spec.end() + "\t";
+        String expected = recovery.parent() + "\t" + recovery.end() + "\t";
         String actual = lines.isEmpty() ? "" : lines.getLast();
         if (!actual.startsWith(expected)) {
-            throw new IOException("recovery did not end where the timeline ends: expected=generation " + spec.parent()
-                    + " at " + spec.end() + " actual=" + actual.replace('\t', ' '));
+            throw new IOException("recovery did not end where the timeline ends: expected=generation "
+                    + recovery.parent() + " at " + recovery.end() + " actual=" + actual.replace('\t', ' '));
         }
     }
 }

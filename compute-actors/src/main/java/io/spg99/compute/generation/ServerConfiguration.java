@@ -97,11 +97,10 @@ final class ServerConfiguration {
                 min_wal_size = 32MB
                 max_wal_size = 1GB
 
-                # Recovery: as a standby that has all its WAL in pg_wal already, along the parent's TLI; the agent promotes it
-                # at once. Unlike recovery.signal this needs no restore_command, which PostgreSQL would run for every
+                # Recovery: as a standby that has all its WAL in pg_wal already, along the parent's TLI, which is told when it is
+                # known; the agent promotes it at once. Unlike recovery.signal this needs no restore_command, which PostgreSQL would run for every
                 # generation there ever was, and no checkpoint before the first connection.
                 hot_standby = off
-                recovery_target_timeline = '%d'
 
                 # Log: lines go to the agent. WARNING is the least that the guard can work with. Terse, and without
                 # statements: they are the tenant's, and may hold secrets.
@@ -130,8 +129,7 @@ final class ServerConfiguration {
                         profile.workMemMb(),
                         SafekeeperId.QUORUM,
                         standbys,
-                        quoteValue(guard.map(Path::toString).orElse("")),
-                        spec.parent());
+                        quoteValue(guard.map(Path::toString).orElse("")));
     }
 
     /** The first line that matches a connection decides; there is no line without authentication. */

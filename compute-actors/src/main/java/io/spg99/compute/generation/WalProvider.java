@@ -8,10 +8,10 @@ import java.nio.file.Path;
 public interface WalProvider {
 
     /**
-     * Fills {@code pgWal}, an existing empty directory, with the segment files of {@code spec.history()} from
-     * {@code spec.base().start()} to {@code spec.end()}, each named after the generation that
+     * Fills {@code pgWal}, an existing empty directory, with the segment files of {@code recovery.history()} from
+     * {@code spec.base().start()} to {@code recovery.end()}, each named after the generation that
      * {@link io.spg99.storage.wal.WalHistory#generationOfSegment} says. What follows the end in the last segment does not
      * matter. Blocks; is interrupted when the generation is stopped.
      */
-    void fetch(GenerationSpec spec, Path pgWal) throws IOException;
+    void fetch(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException;
 }

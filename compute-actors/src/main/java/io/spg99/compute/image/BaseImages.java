@@ -132,7 +132,7 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     }
 
     @Override
-    public Lsn materialize(String image, TimelineBase base, Lsn end, Path pgdata) throws IOException {
+    public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
         Cached cached = load(image);
         if (!cached.info().start().equals(base.start()) || cached.info().segmentSize() != base.segmentSize()) {
             throw new IOException("timeline does not begin with this image: timeline=" + base.timeline() + " image="

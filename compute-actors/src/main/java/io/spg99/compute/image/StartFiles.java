@@ -12,13 +12,14 @@ import java.nio.file.Path;
 public interface StartFiles {
 
     /**
-     * Makes {@code pgdata}, which must not exist, hold the newest complete state of the timeline at or before {@code end},
-     * belonging to the user PostgreSQL runs as, without WAL and configuration. Blocks.
+     * Makes {@code pgdata}, which must not exist, hold the newest complete state of the timeline (all there is in object
+     * storage is in every later generation's history), belonging to the user PostgreSQL runs as, without WAL and
+     * configuration. Blocks.
      *
      * @param image key of the timeline's base image
      * @return where the WAL begins that is to be replayed on these files; the start of a segment
      */
-    Lsn materialize(String image, TimelineBase base, Lsn end, Path pgdata) throws IOException;
+    Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException;
 
     /**
      * Takes back what {@link #materialize} made, for good: afterwards {@code pgdata} does not exist, nor does anything that a

@@ -149,10 +149,14 @@ public final class PostgresProcess {
         return command;
     }
 
-    /** Lets a held server go on. Does not block. */
-    public void proceed() throws IOException {
+    /**
+     * Lets a held server go on. Does not block.
+     *
+     * @param parent TLI of the WAL it recovers from
+     */
+    public void proceed(int parent) throws IOException {
         try (OutputStream input = process.getOutputStream()) {
-            input.write('\n');
+            input.write((parent + "\n").getBytes(StandardCharsets.US_ASCII));
         }
     }
 

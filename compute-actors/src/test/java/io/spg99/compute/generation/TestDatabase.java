@@ -61,7 +61,7 @@ final class TestDatabase {
         for (int i = 1; i <= 2; i++) {
             safekeepers.add(new TestSafekeeper("sk" + i, base, platform.directory("sk" + i)));
         }
-        wal = (spec, pgWal) -> safekeepers.getFirst().copyTo(pgWal);
+        wal = (spec, recovery, pgWal) -> safekeepers.getFirst().copyTo(pgWal);
     }
 
     TestDatabase(ActorTestKit kit) throws IOException {
@@ -81,8 +81,9 @@ final class TestDatabase {
         private Run(int generation, ComputeNode node) {
             this.generation = generation;
             this.node = node;
-            this.spec = new GenerationSpec(id, name, role, image, base, generation, history, end, List.of(), known);
+            this.spec = new GenerationSpec(id, name, role, image, base, generation, known);
             this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
+            actor.tell(new GenerationCommand.Recover(new Recovery(history, end, List.of())));
         }
 
         WriterAddress accepting() {

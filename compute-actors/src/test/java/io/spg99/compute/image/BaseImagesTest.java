@@ -61,7 +61,7 @@ class BaseImagesTest {
         Path directory = platform.directory("materialize");
 
         for (String name : new String[] {"a", "b", "c", "d", "e"}) { // more than there are spares
-            assertEquals(base.start(), platform.images().materialize(key, base, base.end(), directory.resolve(name)));
+            assertEquals(base.start(), platform.images().materialize(key, base, directory.resolve(name)));
         }
 
         PgControl control = PgControl.read(directory.resolve("a"));
@@ -139,7 +139,7 @@ class BaseImagesTest {
                 new BaseImages(platform.binaries(), platform.user(), platform.objects(), directory.resolve("images"))) {
             images.ensure();
             await().until(() -> images.spares(key) == 3);
-            images.materialize(key, base, base.end(), pgdata);
+            images.materialize(key, base, pgdata);
             Files.writeString(pgdata.resolve("base/secret"), "a tenant's");
             Files.createDirectories(pgdata.resolve("base/4711/deep"));
             Files.writeString(pgdata.resolve("base/4711/deep/file"), "a tenant's");
@@ -166,7 +166,7 @@ class BaseImagesTest {
         String key = platform.images().ensure();
         TimelineBase base = platform.images().newBase(TIMELINE);
         Path pgdata = platform.directory("lacks").resolve("pgdata");
-        platform.images().materialize(key, base, base.end(), pgdata);
+        platform.images().materialize(key, base, pgdata);
         await().until(() -> platform.images().spares(key) >= 3);
         int before = platform.images().spares(key);
         Files.delete(pgdata.resolve("global/pg_filenode.map"));
@@ -197,8 +197,7 @@ class BaseImagesTest {
         TimelineBase base = platform.images().newBase(TIMELINE);
         Path pgdata = platform.directory("unknown").resolve("pgdata");
 
-        IOException e =
-                assertThrows(IOException.class, () -> platform.images().materialize("pg1", base, base.end(), pgdata));
+        IOException e = assertThrows(IOException.class, () -> platform.images().materialize("pg1", base, pgdata));
 
         assertTrue(e.toString().contains("images/pg1"), e.getMessage());
     }
@@ -208,7 +207,7 @@ class BaseImagesTest {
         String key = platform.images().ensure();
         TimelineBase base = platform.images().newBase(TIMELINE);
         Path pgdata = platform.directory("damaged").resolve("pgdata");
-        platform.images().materialize(key, base, base.end(), pgdata);
+        platform.images().materialize(key, base, pgdata);
         Path file = pgdata.resolve("global/pg_control");
         byte[] bytes = Files.readAllBytes(file);
 

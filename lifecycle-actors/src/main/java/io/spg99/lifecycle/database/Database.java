@@ -5,6 +5,7 @@ import com.fasterxml.jackson.annotation.JsonTypeInfo;
 import io.spg99.compute.generation.GenerationCommand;
 import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
+import io.spg99.compute.generation.Recovery;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.lease.WriterLocation;
@@ -79,7 +80,7 @@ import org.slf4j.MDC;
  * lost (it died with the actor, or it can reach no quorum any more once the next generation has its promises).
  *
  * <pre>
- * wake    GenerationStarting(g) -> quorum Prepare(g) -> generation spawned -> Accepting -> quorum Follow(g)
+ * wake    GenerationStarting(g) -> generation spawned, quorum Prepare(g) -> Recover -> Accepting -> quorum Follow(g)
  *         (and pools WriterComing, so that Gateways connect meanwhile)
  *         -> Configured and Following, in either order -> GenerationReady(g) -> pools WriterReady
  * stop    StoppingStarted -> pools WriterGone -> generation Stop -> Ended -> quorum Release(g) -> GenerationEnded
@@ -581,8 +582,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 });
     }
 
+    /** The compute prepares what needs no promise while the promises are asked for. */
     private void prepare(Existing database) {
         life.attempt = new Attempt.Preparing(database.generation());
+        if (life.child.isEmpty()) {
+            spawnGeneration(database);
+        }
         askQuorum(
                 database.made(),
                 replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo),
@@ -609,12 +614,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private Effect<DatabaseEvent, DatabaseState> onPrepareAnswered(Existing database, QuorumReply reply) {
         return switch (reply) {
-            case QuorumReply.Prepared prepared -> none(() -> spawnGeneration(database, prepared));
-            case QuorumReply.Superseded superseded ->
-                startGeneration(
+            case QuorumReply.Prepared prepared -> none(() -> recover(prepared));
+            case QuorumReply.Superseded superseded -> {
+                abandonChild();
+                yield startGeneration(
                         database,
                         Math.max(superseded.promised(), database.generation()) + 1,
                         "superseded: promised=" + superseded.promised());
+            }
             case QuorumReply.Unavailable unavailable -> none(() -> awaitQuorum(database, unavailable.reason()));
             case QuorumReply.Created other -> late(other);
             case QuorumReply.Following other -> late(other);
@@ -628,30 +635,33 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         retry("wake", reason);
     }
 
-    private void spawnGeneration(Existing database, QuorumReply.Prepared prepared) {
-        progressed();
-        life.wake.ifPresent(wake -> wake.ended("establish"));
-        int generation = prepared.generation();
+    private void spawnGeneration(Existing database) {
+        int generation = database.generation();
         DatabaseSpec spec = database.spec();
         Base base = database.made();
         GenerationSpec start = new GenerationSpec(
-                id,
-                spec.name(),
-                spec.roleName(),
-                base.image(),
-                base.timeline(),
-                generation,
-                prepared.history(),
-                prepared.end(),
-                prepared.sources(),
-                database.configured());
+                id, spec.name(), spec.roleName(), base.image(), base.timeline(), generation, database.configured());
         ActorRef<GenerationCommand> ref = context.spawn(
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));
         context.watchWith(ref, new GenerationTerminated(generation));
         life.child = Optional.of(new Child(generation, ref));
         life.killReason = Optional.empty();
-        life.attempt = new Attempt.Starting(generation, Optional.empty(), false, OptionalInt.empty());
+    }
+
+    private void recover(QuorumReply.Prepared prepared) {
+        progressed();
+        life.wake.ifPresent(wake -> wake.ended("establish"));
+        life.child.ifPresent(child -> child.ref()
+                .tell(new GenerationCommand.Recover(
+                        new Recovery(prepared.history(), prepared.end(), prepared.sources()))));
+        life.attempt = new Attempt.Starting(prepared.generation(), Optional.empty(), false, OptionalInt.empty());
         timers.startSingleTimer(Timer.BOOT_DEADLINE, new Elapsed(Timer.BOOT_DEADLINE), timings.bootDeadline());
+    }
+
+    /** A compute that prepared in vain goes; nobody waits for its end, for its number is not used again. */
+    private void abandonChild() {
+        life.child.ifPresent(child -> child.ref().tell(GenerationCommand.Kill.INSTANCE));
+        life.child = Optional.empty();
     }
 
     private Effect<DatabaseEvent, DatabaseState> onGeneration(Existing database, GenerationEvent event) {
@@ -950,6 +960,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (demand || fresh) {
             return none(() -> prepare(database));
         }
+        abandonChild();
         life.attempt = Attempt.None.INSTANCE;
         life.wake = Optional.empty();
         return persist(database, "nobody waits any longer", ended(database, false, awaiting.reason()))

@@ -135,7 +135,7 @@ class DatabaseRecoveryTest {
         world.restart();
         world.wake(6);
         assertEquals(
-                java.util.List.of(3, 4, 5, 6),
+                java.util.List.of(2, 3, 4, 5, 6),
                 world.started.stream().map(spec -> spec.generation()).toList());
     }
 
@@ -225,7 +225,7 @@ class DatabaseRecoveryTest {
         World booting = World.after(KIT, CREATED, BASE, TIMELINE);
         booting.demand();
         booting.expectPrepare(2);
-        deleteAndFinish(booting);
+        deleteWhileItStarts(booting);
     }
 
     private static void deleteAndFinish(World world) {
@@ -241,6 +241,10 @@ class DatabaseRecoveryTest {
         world.create();
         world.demand();
         world.prepared(world.expectPrepare(2));
+        deleteWhileItStarts(world);
+    }
+
+    private static void deleteWhileItStarts(World world) {
         world.database.tell(new Database.Delete(false, world.replies.getRef()));
         assertEquals("deleting", world.accepted().state());
         world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
@@ -305,6 +309,8 @@ class DatabaseRecoveryTest {
         world.demand();
         world.expectPrepare(2);
         world.database.tell(Database.Leave.INSTANCE);
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
         world.expectStopped();
         assertTrue(world.written().getLast() instanceof GenerationEnded);
     }

@@ -182,7 +182,9 @@ class DatabaseTest {
         world.prepared(world.expectPrepare(8));
         assertEquals(
                 8, world.expectWritten(DatabaseEvent.GenerationStarting.class).generation());
-        assertEquals(8, world.started.getFirst().generation());
+        assertEquals(8, world.started.getLast().generation());
+        assertEquals(List.of(8), world.recovering);
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
     }
 
     @Test
@@ -405,12 +407,15 @@ class DatabaseTest {
         world.demand();
         QuorumCommand.Prepare prepare = world.expectPrepare(2);
         world.database.tell(new Database.Stop(world.replies.getRef()));
-        assertEquals("stopped", world.accepted().state());
+        assertEquals("stopping", world.accepted().state());
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
         assertEquals(
                 "57P03", world.expectPools(PoolsCommand.Refuse.class).answer().sqlState());
         world.expectPools(PoolsCommand.Admit.class);
         prepare.replyTo().tell(new QuorumReply.Superseded(2, 9));
         world.quorum.expectNoMessage(Duration.ofMillis(50));
+        world.ended(2, "killed");
+        world.expectRelease(2);
         world.expectState("stopped");
         world.wake(3);
     }

@@ -82,6 +82,9 @@ final class World {
     final Store store = new Store();
     final Catalog catalog = new Catalog();
     final List<GenerationSpec> started = new CopyOnWriteArrayList<>();
+    /** Generations that were told to. */
+    final List<Integer> recovering = new CopyOnWriteArrayList<>();
+
     final AtomicReference<DatabaseTimings> timings;
 
     private final AtomicInteger heard = new AtomicInteger();
@@ -145,8 +148,12 @@ final class World {
             generations.put(spec.generation(), context.getSelf());
             started.add(spec);
             return Behaviors.receiveMessage(message -> {
-                generation.getRef().tell(message);
-                heard.incrementAndGet();
+                if (message instanceof GenerationCommand.Recover) {
+                    recovering.add(spec.generation());
+                } else {
+                    generation.getRef().tell(message);
+                    heard.incrementAndGet();
+                }
                 return Behaviors.same();
             });
         });
@@ -227,8 +234,8 @@ final class World {
         prepare.replyTo()
                 .tell(new QuorumReply.Prepared(
                         prepare.generation(), WalHistory.of(1, Samples.BASE.start()), Samples.BASE.end(), List.of()));
-        await("generation " + prepare.generation() + " spawned")
-                .until(() -> generations.containsKey(prepare.generation()));
+        await("generation " + prepare.generation() + " recovers")
+                .until(() -> recovering.contains(prepare.generation()));
     }
 
     QuorumCommand.Follow accepting(int generation) {

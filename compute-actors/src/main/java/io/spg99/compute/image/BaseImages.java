@@ -52,6 +52,9 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** The role Safekeepers follow a writer as. */
     public static final String SAFEKEEPER_ROLE = "spg99_safekeeper";
 
+    /** The physical replication slot that Safekeepers move when two of them have a writer's WAL. */
+    public static final String QUORUM_SLOT = "spg99_quorum";
+
     /** What the user's database is called before its first start. */
     public static final String USER_DATABASE = "spg99_user";
 
@@ -61,7 +64,7 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(BaseImages.class);
 
     /** Changes whenever the making of the image changes. */
-    private static final int RECIPE = 3;
+    private static final int RECIPE = 4;
 
     /** Spare copies per image, 15 MB each; a start that finds none copies for itself (20 ms on a quiet machine). */
     private static final int SPARES = 3;

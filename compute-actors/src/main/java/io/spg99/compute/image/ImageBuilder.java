@@ -51,6 +51,8 @@ final class ImageBuilder {
             "DROP DATABASE template0",
             "REVOKE ALL ON DATABASE \"" + BaseImages.AGENT_DATABASE + "\" FROM PUBLIC",
             "CREATE ROLE " + BaseImages.SAFEKEEPER_ROLE + " LOGIN REPLICATION",
+            // Every writer has it from the start, and keeps its WAL until two Safekeepers say that they have it.
+            "SELECT pg_create_physical_replication_slot('" + BaseImages.QUORUM_SLOT + "', true)",
             // What follows in the next segment is the shutdown checkpoint.
             "SELECT pg_switch_wal()");
 

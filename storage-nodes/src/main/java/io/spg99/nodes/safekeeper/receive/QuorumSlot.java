@@ -84,9 +84,11 @@ final class QuorumSlot {
         this.stopped = stopped;
     }
 
-    /** Makes the slot if there is none. */
+    /** Makes the slot if there is none: the base image has it, but somebody may have dropped it. */
     static void ensure(ReplicationConnection connection) throws ReplicationException {
-        connection.ensureSlot(NAME);
+        if (connection.slotPosition(NAME) == null) {
+            connection.ensureSlot(NAME);
+        }
     }
 
     /** Two Safekeepers have everything before {@code lsn}. Does not block. */

@@ -72,7 +72,8 @@ final class Checker {
         TimelineLog.View view = safekeeper.view();
         boolean has = view != null
                 && !view.flushed().isBefore(flushed)
-                && (view.generation() >= generation || !flushed.isAfter(wal(generation).begin()));
+                && (view.generation() >= generation
+                        || !flushed.isAfter(wal(generation).begin()));
         if (view == null || !has) {
             throw new Violation(
                     "W3",
@@ -345,11 +346,14 @@ final class Checker {
     void lost(SafekeeperSim lost, Collection<SafekeeperSim> all) {
         acknowledged.forEach((generation, end) -> {
             WalHistory history = wal(generation).lineage().upTo(end);
-            boolean elsewhere = all.stream().filter(other -> !other.equals(lost)).anyMatch(other -> {
-                TimelineLog.View view = other.verified();
-                return view != null
-                        && history.commonEnd(end, view.history(), view.flushed()).equals(end);
-            });
+            boolean elsewhere = all.stream()
+                    .filter(other -> !other.equals(lost))
+                    .anyMatch(other -> {
+                        TimelineLog.View view = other.verified();
+                        return view != null
+                                && history.commonEnd(end, view.history(), view.flushed())
+                                        .equals(end);
+                    });
             if (!elsewhere) {
                 throw new Violation(
                         "W5",

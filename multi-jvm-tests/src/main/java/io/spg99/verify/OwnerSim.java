@@ -176,8 +176,8 @@ final class OwnerSim {
             scheduler.at(
                     instance,
                     scheduler.jitter(),
-                    () -> ask(replyTo ->
-                            new QuorumCommand.Follow(accepting.generation(), accepting.address(), replyTo)));
+                    () -> ask(
+                            replyTo -> new QuorumCommand.Follow(accepting.generation(), accepting.address(), replyTo)));
         }
     }
 

@@ -37,6 +37,7 @@ final class WriterSim implements SimConnection.Server {
 
     /** A generation writes no more than this, and more only once all is calm: a run must stay short. */
     private static final int MOST_WAL = 40_000;
+
     private static final int MOST_MESSAGE = 9_000;
 
     private static final class Walsender {
@@ -153,7 +154,7 @@ final class WriterSim implements SimConnection.Server {
         if (written == null || stopping) {
             return;
         }
-        if (written.end().minus(written.begin()) < (world.isCalm() ? 4 : 1) * MOST_WAL && waiting.size() < 8) {
+        if (written.end().minus(written.begin()) < (world.isCalm() ? 4L : 1L) * MOST_WAL && waiting.size() < 8) {
             int records = scheduler.random().nextInt(1, 4);
             for (int i = 0; i < records; i++) {
                 written.record(

@@ -86,7 +86,7 @@ final class Seeds {
                             coverage.addAll(mine);
                             progress.accept(done.incrementAndGet());
                         }
-                    } catch (Violation violation) {
+                    } catch (Violation | RuntimeException trouble) {
                         failed.accumulateAndGet(seed, Math::min);
                     }
                     seed = next.getAndIncrement();
@@ -147,6 +147,8 @@ final class Seeds {
             what = "the seed passes when it is run again: the simulation is not deterministic";
         } catch (Violation violation) {
             what = String.valueOf(violation.getMessage());
+        } catch (IllegalStateException trouble) {
+            what = trouble.getMessage() + ": " + trouble.getCause();
         }
         return String.join(System.lineSeparator(), trace.lines()) + System.lineSeparator() + "seed " + seed + ": "
                 + what;

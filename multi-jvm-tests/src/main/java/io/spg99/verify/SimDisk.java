@@ -27,7 +27,7 @@ final class SimDisk implements WalDisk {
     private final Coverage coverage;
     private final int segmentSize;
 
-    /** Called at every step that changes something, with a word for it; may kill. */
+    /** Called before and after whatever changes something; may kill. */
     private final Runnable step;
 
     /** Called before every write of WAL. */

@@ -452,7 +452,9 @@ public final class QuorumProtocol {
         QuorumDecision all = QuorumDecision.choose(List.copyOf(promised.values()));
         QuorumDecision chosen = decision;
         if (chosen != null && all.end().equals(chosen.end()) && all.history().equals(chosen.history())) {
-            tell(id, safekeeper -> ask(id, safekeeper));
+            if (!canWait(id, all)) {
+                tell(id, safekeeper -> ask(id, safekeeper));
+            }
         } else {
             established.clear();
             decide();
@@ -502,11 +504,18 @@ public final class QuorumProtocol {
         move(Phase.ESTABLISHING);
         nextRetry = settings.firstRetry();
         safekeepers.reachable().forEach((id, safekeeper) -> {
-            if (promised.containsKey(id)) {
+            if (promised.containsKey(id) && !canWait(id, chosen)) {
                 establish(id, safekeeper);
             }
         });
         timers.startSingleTimer(Tick.RETRY, nextRetry);
+    }
+
+    /** Two have everything: a third that has to fetch would only compete with the start. The next look sees to it. */
+    private static boolean canWait(SafekeeperId id, QuorumDecision chosen) {
+        return chosen.donors().size() >= SafekeeperId.QUORUM
+                && chosen.donors().stream()
+                        .noneMatch(donor -> donor.safekeeper().equals(id));
     }
 
     private void onRefused(SafekeeperReply.Refused refused) {

@@ -10,7 +10,8 @@
  *  3. A postmaster that dies under waiting backends: each of them would make its commit visible to those still
  *     running. The kernel kills client backends together with their postmaster.
  *
- * It also lets a server be started before its WAL is there: with spg99.hold_recovery = on the postmaster, its shared
+ * It also lets a server be started before its WAL is there, and promotes it when it has replayed that. With
+ * spg99.hold_recovery = on the postmaster, its shared
  * memory made and no child started, waits on its standard input for a line with the TLI to recover from.
  *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
@@ -19,6 +20,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -182,6 +184,7 @@ static const struct config_enum_entry guarded_options[] = {
 static emit_log_hook_type next_emit_log_hook;
 static ClientAuthentication_hook_type next_authentication_hook;
 static shmem_startup_hook_type next_shmem_startup_hook;
+static bool promote_when_replayed = false;
 
 static void
 refuse(const char *reason)
@@ -211,6 +214,22 @@ hold_until_quorum(void)
     }
 }
 
+/*
+ * Runs in the startup process, before it replays anything. It looks for a promotion only where it finds no more WAL. What
+ * pg_ctl promote does: a file, and SIGUSR2 to this process.
+ */
+static void
+request_promotion(void)
+{
+    int file = open("promote", O_WRONLY | O_CREAT, 0600);
+
+    promote_when_replayed = false;
+    if (file < 0)
+        refuse("the file promote cannot be made");
+    close(file);
+    raise(SIGUSR2);
+}
+
 static void
 guard_emit_log(ErrorData *edata)
 {
@@ -222,6 +241,8 @@ guard_emit_log(ErrorData *edata)
         edata->output_to_server = false;
         return;
     }
+    if (promote_when_replayed && edata->funcname != NULL && strcmp(edata->funcname, "InitWalRecovery") == 0)
+        request_promotion();
     if (next_emit_log_hook)
         next_emit_log_hook(edata);
 }
@@ -259,6 +280,7 @@ guard_hold_recovery(void)
         length++;
     }
     line[length] = '\0';
+    promote_when_replayed = true;
     SetConfigOption("recovery_target_timeline", line, PGC_POSTMASTER, PGC_S_ARGV);
 }
 

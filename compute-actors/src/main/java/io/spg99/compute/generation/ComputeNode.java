@@ -184,7 +184,7 @@ public class ComputeNode {
     }
 
     /**
-     * Step: starts PostgreSQL on a port that is free now; it is promoted as soon as it recovers.
+     * Step: starts PostgreSQL on a port that is free now. It is promoted as soon as it recovers, by the guard if there is one.
      *
      * @param recovery needed unless it can be held
      */
@@ -201,7 +201,7 @@ public class ComputeNode {
         CompletableFuture<PostgresProcess> started = new CompletableFuture<>();
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
                 binaries, user, pgdata(spec), settings, canHold(), line -> {
-                    if (line.endsWith(RECOVERING)) {
+                    if (!canHold() && line.endsWith(RECOVERING)) {
                         started.thenAccept(ComputeNode::promote);
                     }
                     log.accept(line);

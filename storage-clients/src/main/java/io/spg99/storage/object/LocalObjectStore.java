@@ -11,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.UUID;
 import java.util.regex.Pattern;
@@ -36,6 +37,7 @@ public final class LocalObjectStore implements ObjectStore {
         this.root = root.toAbsolutePath().normalize();
         this.temporary = this.root.resolve(TEMPORARY);
         DurableFiles.createDirectories(temporary);
+        Files.setPosixFilePermissions(root, PosixFilePermissions.fromString("rwx------"));
     }
 
     @Override

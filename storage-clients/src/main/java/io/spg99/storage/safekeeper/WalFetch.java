@@ -15,7 +15,6 @@ import java.nio.ByteBuffer;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -123,7 +122,7 @@ public final class WalFetch {
                 identity,
                 CONNECT_TIMEOUT,
                 SILENCE,
-                Optional.empty()));
+                source.socket()));
         current = connection;
         if (cancelled) {
             connection.close();

@@ -9,6 +9,7 @@ import io.spg99.storage.safekeeper.SafekeeperReply;
 import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -46,7 +47,11 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
             Map<TimelineId, ServedTimeline> served) {
 
         WalSource source() {
-            return new WalSource(settings.id(), settings.publicHost(), server.port());
+            return new WalSource(
+                    settings.id(),
+                    settings.publicHost(),
+                    server.port(),
+                    server.socket().map(Path::toString).orElse(null));
         }
 
         void close() throws IOException {
@@ -69,6 +74,7 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
             WalServer server = WalServer.bind(
                     settings.bindHost(),
                     settings.port(),
+                    Optional.of(settings.directory().resolve("wal.sock").toAbsolutePath()),
                     settings.identity(),
                     timeline -> Optional.ofNullable(served.get(timeline)));
             Parts parts = new Parts(settings, store, server, served);

@@ -12,6 +12,7 @@ import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -42,6 +43,8 @@ final class SafekeeperStore implements Closeable {
     /** @throws IOException if the directory cannot be used, or another instance uses it */
     static SafekeeperStore open(Path directory) throws IOException {
         DurableFiles.createDirectories(directory);
+        // Everybody's data is in there, and the Unix socket that asks for no password.
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwx------"));
         FileChannel lockFile =
                 FileChannel.open(directory.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         try {

@@ -4,11 +4,13 @@ import io.netty.bootstrap.ServerBootstrap;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelInitializer;
 import io.netty.channel.ChannelOption;
+import io.netty.channel.ChannelPipeline;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.WriteBufferWaterMark;
 import io.netty.channel.nio.NioIoHandler;
 import io.netty.channel.socket.SocketChannel;
+import io.netty.channel.socket.nio.NioServerDomainSocketChannel;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.ssl.ClientAuth;
 import io.netty.handler.ssl.SslContext;
@@ -18,6 +20,10 @@ import io.spg99.storage.wal.TimelineId;
 import java.io.Closeable;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.UnixDomainSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -25,33 +31,45 @@ import java.util.function.Function;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-/** The WAL server of one Safekeeper: PostgreSQL's replication protocol over TLS with client certificates. */
+/** The WAL server of one Safekeeper: PostgreSQL's replication protocol over TLS with client certificates, or a Unix socket. */
 public final class WalServer implements Closeable {
 
     /** Peers, new generations, standbys: a few for each of the timelines that are awake. */
     private static final int MOST_CONNECTIONS = 1024;
 
     private static final int THREADS = 2;
+
+    /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
+    private static final int SOCKET_PATH_LIMIT = 107;
+
     private static final long STARTUP_SECONDS = 10;
     private static final WriteBufferWaterMark WRITE_BUFFER = new WriteBufferWaterMark(256 << 10, 1 << 20);
     private static final Logger LOG = LoggerFactory.getLogger(WalServer.class);
 
     private final EventLoopGroup group;
     private final Channel listener;
+    private final Optional<Path> socket;
 
-    private WalServer(EventLoopGroup group, Channel listener) {
+    private WalServer(EventLoopGroup group, Channel listener, Optional<Path> socket) {
         this.group = group;
         this.listener = listener;
+        this.socket = socket;
     }
 
     /**
      * Listens on {@code host:port}; port 0 takes a free one.
      *
+     * @param socket    Unix socket to listen on as well, in a directory that nobody but this user may enter; not used if its
+     *                  path is too long for one
      * @param timelines finds what is served; called on the server's threads
      * @throws IOException if the address cannot be bound or the certificates cannot be read
      */
     public static WalServer bind(
-            String host, int port, TlsIdentity identity, Function<TimelineId, Optional<ServedTimeline>> timelines)
+            String host,
+            int port,
+            Optional<Path> socket,
+            TlsIdentity identity,
+            Function<TimelineId, Optional<ServedTimeline>> timelines)
             throws IOException {
         SslContext tls = SslContextBuilder.forServer(
                         identity.certificate().toFile(), identity.key().toFile())
@@ -70,12 +88,31 @@ public final class WalServer implements Closeable {
                 .childHandler(new ChannelInitializer<SocketChannel>() {
                     @Override
                     protected void initChannel(SocketChannel channel) {
-                        admit(channel, connections, tls, timelines);
+                        StartupDeadline deadline = admit(channel, connections);
+                        channel.pipeline()
+                                .addLast(
+                                        new TlsNegotiation(tls, pipeline -> addSession(pipeline, deadline, timelines)));
+                    }
+                });
+        ServerBootstrap local = new ServerBootstrap()
+                .group(group)
+                .channel(NioServerDomainSocketChannel.class)
+                .childOption(ChannelOption.WRITE_BUFFER_WATER_MARK, WRITE_BUFFER)
+                .childHandler(new ChannelInitializer<Channel>() {
+                    @Override
+                    protected void initChannel(Channel channel) {
+                        addSession(channel.pipeline(), admit(channel, connections), timelines);
                     }
                 });
         try {
             Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
-            return new WalServer(group, listener);
+            Optional<Path> usable =
+                    socket.filter(path -> path.toString().getBytes(StandardCharsets.UTF_8).length <= SOCKET_PATH_LIMIT);
+            if (usable.isPresent()) {
+                Files.deleteIfExists(usable.get());
+                local.bind(UnixDomainSocketAddress.of(usable.get())).syncUninterruptibly();
+            }
+            return new WalServer(group, listener, usable);
         } catch (RuntimeException e) {
             group.shutdownGracefully(0, 1, TimeUnit.SECONDS);
             throw e;
@@ -86,24 +123,28 @@ public final class WalServer implements Closeable {
         }
     }
 
-    private static void admit(
-            SocketChannel channel,
-            AtomicInteger connections,
-            SslContext tls,
-            Function<TimelineId, Optional<ServedTimeline>> timelines) {
+    /** Closes the channel at once if there are too many, and later if it does not say what it wants. */
+    private static StartupDeadline admit(Channel channel, AtomicInteger connections) {
         channel.closeFuture().addListener(closed -> connections.decrementAndGet());
+        StartupDeadline deadline = new StartupDeadline(STARTUP_SECONDS);
+        channel.pipeline().addLast(deadline);
         if (connections.incrementAndGet() > MOST_CONNECTIONS) {
             LOG.warn("WAL client {} refused: connections={}", channel.remoteAddress(), MOST_CONNECTIONS);
             channel.close();
-            return;
         }
-        StartupDeadline deadline = new StartupDeadline(STARTUP_SECONDS);
-        channel.pipeline().addLast(deadline);
-        channel.pipeline()
-                .addLast(new TlsNegotiation(
-                        tls,
-                        pipeline ->
-                                pipeline.addLast(new FrontendDecoder(), deadline.end(), new WalSession(timelines))));
+        return deadline;
+    }
+
+    private static void addSession(
+            ChannelPipeline pipeline,
+            StartupDeadline deadline,
+            Function<TimelineId, Optional<ServedTimeline>> timelines) {
+        pipeline.addLast(new FrontendDecoder(), deadline.end(), new WalSession(timelines));
+    }
+
+    /** The Unix socket, if there is one. */
+    public Optional<Path> socket() {
+        return socket;
     }
 
     public int port() {

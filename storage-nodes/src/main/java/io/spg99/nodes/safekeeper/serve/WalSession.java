@@ -7,6 +7,7 @@ import io.netty.handler.codec.DecoderException;
 import io.netty.handler.ssl.SslHandler;
 import io.spg99.nodes.safekeeper.log.TimelineLog;
 import io.spg99.storage.replication.ReplicationException;
+import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
@@ -31,7 +32,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One client's replication session over TLS.
+ * One client's replication session.
  *
  * <pre>
  * Startup (user = timeline id)   -> AuthenticationOk, parameters, ReadyForQuery
@@ -130,12 +131,19 @@ final class WalSession extends SimpleChannelInboundHandler<FrontendMessage> {
             return;
         }
         timeline = found.get();
-        peer = commonName(context).equals(TlsIdentity.SAFEKEEPER);
+        peer = context.pipeline().get(SslHandler.class) == null
+                ? isSafekeeper(parameters.getOrDefault("application_name", ""))
+                : commonName(context).equals(TlsIdentity.SAFEKEEPER);
         ByteBuf out = context.alloc().buffer();
         BackendMessages.authenticated(out);
         PARAMETERS.forEach((name, value) -> BackendMessages.parameter(out, name, value));
         context.write(out);
         context.writeAndFlush(BackendMessages.ready(context.alloc()));
+    }
+
+    /** Only processes of our own user reach the Unix socket. They have all our keys, too: they are who they say. */
+    private static boolean isSafekeeper(String applicationName) {
+        return SafekeeperId.ALL.stream().anyMatch(id -> id.value().equals(applicationName));
     }
 
     private static Optional<TimelineId> timelineId(String user) {

@@ -61,6 +61,7 @@ class WalServerTest {
         server = WalServer.bind(
                 "127.0.0.1",
                 0,
+                Optional.of(directory.resolve("wal.sock")),
                 pki.issue(TlsIdentity.SAFEKEEPER),
                 id -> id.equals(timeline) ? Optional.of(served) : Optional.empty());
     }
@@ -71,18 +72,30 @@ class WalServerTest {
     }
 
     private byte[] fetch(TlsIdentity identity, TimelineId timeline, Lsn from, Lsn to) throws IOException {
+        return fetch(
+                new WalFetch(timeline, identity, "test"),
+                new WalSource(SafekeeperId.ALL.getFirst(), "127.0.0.1", server.port()),
+                from,
+                to);
+    }
+
+    /** Over the Unix socket. */
+    private byte[] fetchLocally(String name, Lsn from, Lsn to) throws Exception {
+        String socket = server.socket().orElseThrow().toString();
+        return fetch(
+                new WalFetch(wal.base().timeline(), pki.issue(TlsIdentity.COMPUTE), name),
+                new WalSource(SafekeeperId.ALL.getFirst(), "nowhere.invalid", 1, socket),
+                from,
+                to);
+    }
+
+    private byte[] fetch(WalFetch fetch, WalSource source, Lsn from, Lsn to) throws IOException {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
-        new WalFetch(timeline, identity, "test")
-                .fetch(
-                        List.of(new WalSource(SafekeeperId.ALL.getFirst(), "127.0.0.1", server.port())),
-                        wal.history(),
-                        from,
-                        to,
-                        (at, bytes) -> {
-                            byte[] chunk = new byte[bytes.remaining()];
-                            bytes.get(chunk);
-                            out.writeBytes(chunk);
-                        });
+        fetch.fetch(List.of(source), wal.history(), from, to, (at, bytes) -> {
+            byte[] chunk = new byte[bytes.remaining()];
+            bytes.get(chunk);
+            out.writeBytes(chunk);
+        });
         return out.toByteArray();
     }
 
@@ -111,6 +124,26 @@ class WalServerTest {
             try {
                 return fetch(compute, wal.base().timeline(), middle, wal.end());
             } catch (IOException e) {
+                throw new IllegalStateException(e);
+            }
+        });
+        assertThrows(TimeoutException.class, () -> rest.get(400, TimeUnit.MILLISECONDS));
+        served.quorum(wal.end());
+
+        assertArrayEquals(expected(middle, wal.end()), rest.get(10, TimeUnit.SECONDS));
+    }
+
+    @Test
+    void givenAQuorumPosition_whenReadOverTheUnixSocket_thenOnlySafekeepersGetMore() throws Exception {
+        Lsn middle = wal.recordEnds().get(1000);
+        served.quorum(middle);
+
+        assertArrayEquals(wal.bytes(), fetchLocally("sk2", wal.start(), wal.end()));
+        assertArrayEquals(expected(wal.start(), middle), fetchLocally("generation-3", wal.start(), middle));
+        CompletableFuture<byte[]> rest = CompletableFuture.supplyAsync(() -> {
+            try {
+                return fetchLocally("generation-3", middle, wal.end());
+            } catch (Exception e) {
                 throw new IllegalStateException(e);
             }
         });

@@ -314,7 +314,11 @@ class GatewayDatabaseTest {
     void givenRefusal_thenEverybodyWaitingIsRefused() {
         Session one = new Session().checkout();
         Session two = new Session().checkout();
-        expectAcquire().tell(REFUSED);
+        ActorRef<LeaseEvent> gateway = expectAcquire();
+        gateway.tell(coming(2));
+        one.told.expectMessage(coming(2));
+        two.told.expectMessage(coming(2)); // it waits
+        gateway.tell(REFUSED);
         one.told.expectMessage(REFUSED);
         two.told.expectMessage(REFUSED);
         one.done();

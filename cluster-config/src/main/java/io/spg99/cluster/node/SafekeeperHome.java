@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.spg99.cluster.files.DurableFiles;
 import io.spg99.cluster.input.UserError;
+import io.spg99.nodes.safekeeper.Safekeeper;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
@@ -20,7 +21,7 @@ import java.util.stream.Stream;
 public final class SafekeeperHome {
 
     private static final String MARKER = "node.json";
-    private static final Set<String> OURS = Set.of(MARKER, "lock", "spare", "timelines", "logs");
+    private static final Set<String> OURS = Set.of(MARKER, "lock", "spare", "timelines", "logs", Safekeeper.SOCKET);
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private SafekeeperHome() {}

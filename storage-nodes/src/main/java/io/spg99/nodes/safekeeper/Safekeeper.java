@@ -33,6 +33,9 @@ import org.apache.pekko.actor.typed.receptionist.Receptionist;
  */
 public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
 
+    /** Name of the Unix socket in a Safekeeper's directory; it stays there when the process is killed. */
+    public static final String SOCKET = "wal.sock";
+
     static final String TIMELINE_DISPATCHER = "spg99.safekeeper.timeline-dispatcher";
 
     private final SafekeeperId id;
@@ -74,7 +77,7 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
             WalServer server = WalServer.bind(
                     settings.bindHost(),
                     settings.port(),
-                    Optional.of(settings.directory().resolve("wal.sock").toAbsolutePath()),
+                    Optional.of(settings.directory().resolve(SOCKET).toAbsolutePath()),
                     settings.identity(),
                     timeline -> Optional.ofNullable(served.get(timeline)));
             Parts parts = new Parts(settings, store, server, served);

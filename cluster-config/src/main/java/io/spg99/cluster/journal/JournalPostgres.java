@@ -1,11 +1,11 @@
 package io.spg99.cluster.journal;
 
-import io.spg99.compute.postgres.FileTree;
-import io.spg99.compute.postgres.OsUser;
-import io.spg99.compute.postgres.PostgresBinaries;
-import io.spg99.compute.postgres.PostgresLog;
-import io.spg99.compute.postgres.PostgresProcess;
-import io.spg99.compute.postgres.Programs;
+import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PostgresBinaries;
+import io.spg99.storage.postgres.PostgresLog;
+import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.postgres.Programs;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.charset.StandardCharsets;

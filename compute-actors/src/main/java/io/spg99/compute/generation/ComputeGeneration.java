@@ -1,6 +1,6 @@
 package io.spg99.compute.generation;
 
-import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
 import java.io.IOException;
 import java.time.Duration;

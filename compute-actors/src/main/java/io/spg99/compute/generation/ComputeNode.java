@@ -1,13 +1,13 @@
 package io.spg99.compute.generation;
 
 import io.spg99.compute.image.StartFiles;
-import io.spg99.compute.postgres.FileTree;
-import io.spg99.compute.postgres.GuardLibrary;
-import io.spg99.compute.postgres.OsUser;
-import io.spg99.compute.postgres.PgControl;
-import io.spg99.compute.postgres.PostgresBinaries;
-import io.spg99.compute.postgres.PostgresLog;
-import io.spg99.compute.postgres.PostgresProcess;
+import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.postgres.NativeLibrary;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PostgresBinaries;
+import io.spg99.storage.postgres.PostgresLog;
+import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
@@ -106,7 +106,7 @@ public class ComputeNode {
             user.createPrivateDirectory(tlsDirectory);
         }
         this.tlsFiles = TlsFiles.in(tlsDirectory);
-        this.guard = GuardLibrary.install(binaries.home().resolveSibling("native"));
+        this.guard = NativeLibrary.install("spg99_guard", binaries.home().resolveSibling("native"));
         if (guard.isEmpty()) {
             LOG.warn(
                     "running without the guard, for it was not built: a commit that is cancelled while it waits for the"

@@ -1,6 +1,6 @@
 package io.spg99.compute.generation;
 
-import io.spg99.compute.postgres.WalFiles;
+import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;

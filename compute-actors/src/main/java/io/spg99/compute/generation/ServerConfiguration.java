@@ -1,7 +1,7 @@
 package io.spg99.compute.generation;
 
 import io.spg99.compute.image.BaseImages;
-import io.spg99.compute.postgres.OsUser;
+import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;

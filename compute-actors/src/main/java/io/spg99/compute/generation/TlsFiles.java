@@ -1,6 +1,6 @@
 package io.spg99.compute.generation;
 
-import io.spg99.compute.postgres.OsUser;
+import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.nio.file.Files;

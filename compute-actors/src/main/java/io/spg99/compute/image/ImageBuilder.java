@@ -1,11 +1,11 @@
 package io.spg99.compute.image;
 
-import io.spg99.compute.postgres.OsUser;
-import io.spg99.compute.postgres.PgControl;
-import io.spg99.compute.postgres.PostgresBinaries;
-import io.spg99.compute.postgres.PostgresProcess;
-import io.spg99.compute.postgres.Programs;
-import io.spg99.compute.postgres.WalFiles;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PostgresBinaries;
+import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.postgres.Programs;
+import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.InputStream;

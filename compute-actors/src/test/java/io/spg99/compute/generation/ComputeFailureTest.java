@@ -9,11 +9,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.spg99.compute.postgres.PostgresProcess;
-import io.spg99.compute.postgres.Programs;
-import io.spg99.compute.postgres.WalFiles;
 import io.spg99.compute.testing.TestPlatform;
 import io.spg99.compute.testing.TestSafekeeper;
+import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.postgres.Programs;
+import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
 import java.io.IOException;

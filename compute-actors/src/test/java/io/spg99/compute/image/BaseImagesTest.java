@@ -8,10 +8,10 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.spg99.compute.postgres.PgControl;
-import io.spg99.compute.postgres.PostgresBinaries;
-import io.spg99.compute.postgres.WalFiles;
 import io.spg99.compute.testing.TestPlatform;
+import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PostgresBinaries;
+import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;

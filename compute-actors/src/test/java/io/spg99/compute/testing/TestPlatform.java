@@ -1,10 +1,10 @@
 package io.spg99.compute.testing;
 
 import io.spg99.compute.image.BaseImages;
-import io.spg99.compute.postgres.FileTree;
-import io.spg99.compute.postgres.OsUser;
-import io.spg99.compute.postgres.PostgresBinaries;
 import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.io.UncheckedIOException;

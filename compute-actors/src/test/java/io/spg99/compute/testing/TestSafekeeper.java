@@ -1,7 +1,7 @@
 package io.spg99.compute.testing;
 
 import io.spg99.compute.image.BaseImages;
-import io.spg99.compute.postgres.WalFiles;
+import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.tls.TlsIdentity;

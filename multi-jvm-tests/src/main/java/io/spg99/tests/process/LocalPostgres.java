@@ -1,10 +1,10 @@
 package io.spg99.tests.process;
 
-import io.spg99.compute.postgres.FileTree;
-import io.spg99.compute.postgres.OsUser;
-import io.spg99.compute.postgres.PostgresBinaries;
-import io.spg99.compute.postgres.PostgresProcess;
-import io.spg99.compute.postgres.Programs;
+import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PostgresBinaries;
+import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.postgres.Programs;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Files;

@@ -1,4 +1,4 @@
-package io.spg99.compute.postgres;
+package io.spg99.storage.postgres;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;

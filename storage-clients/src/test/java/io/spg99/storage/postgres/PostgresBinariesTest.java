@@ -1,10 +1,9 @@
-package io.spg99.compute.postgres;
+package io.spg99.storage.postgres;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.spg99.compute.testing.TestPlatform;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,7 +17,7 @@ import org.junit.jupiter.api.parallel.Resources;
 
 class PostgresBinariesTest {
 
-    private final TestPlatform platform = TestPlatform.shared();
+    private final TestServers platform = TestServers.shared();
 
     @Test
     void givenUnpackedBinaries_whenAskedForTheirVersion_thenItIsOurs() throws Exception {

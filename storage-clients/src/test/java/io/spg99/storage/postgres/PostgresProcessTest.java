@@ -1,4 +1,4 @@
-package io.spg99.compute.postgres;
+package io.spg99.storage.postgres;
 
 import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import io.spg99.compute.testing.TestPlatform;
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
@@ -29,7 +28,7 @@ class PostgresProcessTest {
     /** After SIGKILL of the program no PostgreSQL may be left for longer. */
     private static final Duration ORPHAN_LIMIT = Duration.ofSeconds(5);
 
-    private final TestPlatform platform = TestPlatform.shared();
+    private final TestServers platform = TestServers.shared();
 
     private Path initdb() throws IOException {
         Path pgdata = platform.user()
@@ -122,7 +121,7 @@ class PostgresProcessTest {
         List<String> reachable = new ArrayList<>();
         for (String entry : System.getProperty("java.class.path").split(File.pathSeparator, -1)) {
             // What the child needs is small; the rest of the class path may lie where others cannot read.
-            if (entry.contains("compute-actors")
+            if (entry.contains("xz")
                     || entry.contains("slf4j-api")
                     || entry.contains("commons-compress")
                     || entry.contains("storage-clients")) {
@@ -136,7 +135,7 @@ class PostgresProcessTest {
     }
 
     private void killOwner(List<String> prefix, String classPath, String how) throws Exception {
-        Path directory = TestPlatform.reachableDirectory("spg99-owner-");
+        Path directory = TestServers.reachableDirectory("spg99-owner-");
         Files.setPosixFilePermissions(directory, java.nio.file.attribute.PosixFilePermissions.fromString("rwxrwxrwx"));
         List<String> command = new ArrayList<>(prefix);
         command.addAll(List.of(

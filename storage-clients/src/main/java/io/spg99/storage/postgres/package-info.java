@@ -3,6 +3,6 @@
  * generations; whoever needs a PostgreSQL server starts it with this.
  */
 @NullMarked
-package io.spg99.compute.postgres;
+package io.spg99.storage.postgres;
 
 import org.jspecify.annotations.NullMarked;

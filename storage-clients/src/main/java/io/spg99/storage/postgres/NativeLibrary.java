@@ -1,4 +1,4 @@
-package io.spg99.compute.postgres;
+package io.spg99.storage.postgres;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -11,29 +11,30 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Optional;
 
-/** The native library that keeps rule W8 inside PostgreSQL ({@code spg99_guard.c}). */
-public final class GuardLibrary {
+/** Our native libraries for PostgreSQL processes, from the class path onto disk. */
+public final class NativeLibrary {
 
-    private GuardLibrary() {}
+    private NativeLibrary() {}
 
     /**
-     * Writes the library to {@code directory}, under a name that changes with its content.
+     * Writes a library to {@code directory}, under a name that changes with its content.
      *
+     * @param name {@code spg99_guard} for instance
      * @return its path; empty if it was not built, for want of a C compiler
      */
-    public static Optional<Path> install(Path directory) throws IOException {
+    public static Optional<Path> install(String name, Path directory) throws IOException {
         byte[] content;
-        try (InputStream in = GuardLibrary.class.getResourceAsStream(
-                "/native/" + PostgresBinaries.architecture() + "/spg99_guard.so")) {
+        try (InputStream in = NativeLibrary.class.getResourceAsStream(
+                "/native/" + PostgresBinaries.architecture() + "/" + name + ".so")) {
             if (in == null) {
                 return Optional.empty();
             }
             content = in.readAllBytes();
         }
-        Path library = directory.toAbsolutePath().resolve("spg99_guard-" + digest(content) + ".so");
+        Path library = directory.toAbsolutePath().resolve(name + "-" + digest(content) + ".so");
         if (!Files.exists(library)) {
             Files.createDirectories(library.getParent());
-            Path aside = Files.createTempFile(library.getParent(), ".guard-", ".so");
+            Path aside = Files.createTempFile(library.getParent(), "." + name, ".so");
             Files.write(aside, content);
             Files.setPosixFilePermissions(aside, PosixFilePermissions.fromString("rwxr-xr-x"));
             Files.move(aside, library, StandardCopyOption.ATOMIC_MOVE);

@@ -1,4 +1,4 @@
-package io.spg99.compute.postgres;
+package io.spg99.storage.postgres;
 
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;

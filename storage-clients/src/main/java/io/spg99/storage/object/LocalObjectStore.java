@@ -1,6 +1,7 @@
 package io.spg99.storage.object;
 
 import io.spg99.storage.file.DurableFiles;
+import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -93,10 +94,30 @@ public final class LocalObjectStore implements ObjectStore {
         try {
             return Files.newInputStream(path(key));
         } catch (NoSuchFileException e) {
-            FileNotFoundException missing = new FileNotFoundException("no such object: key=" + key);
-            missing.initCause(e);
-            throw missing;
+            throw missing(key, e);
         }
+    }
+
+    private static FileNotFoundException missing(String key, NoSuchFileException cause) {
+        FileNotFoundException missing = new FileNotFoundException("no such object: key=" + key);
+        missing.initCause(cause);
+        return missing;
+    }
+
+    @Override
+    public byte[] read(String key, long offset, int length) throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocate(length);
+        try (FileChannel channel = FileChannel.open(path(key), StandardOpenOption.READ)) {
+            while (bytes.hasRemaining()) {
+                if (channel.read(bytes, offset + bytes.position()) < 0) {
+                    throw new EOFException("object is too short: key=" + key + " expectedBytes=" + (offset + length)
+                            + " actual=" + channel.size());
+                }
+            }
+        } catch (NoSuchFileException e) {
+            throw missing(key, e);
+        }
+        return bytes.array();
     }
 
     @Override

@@ -5,11 +5,13 @@ import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.NativeLibrary;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -171,11 +173,28 @@ public class ComputeNode {
 
     /** Step: WAL up to R. */
     void fetchWal(GenerationSpec spec, Recovery recovery) throws IOException {
-        Path pgWal = pgdata(spec).resolve("pg_wal");
-        wal.fetch(spec, recovery, pgWal);
-        PgWalDirectory.prepare(spec, recovery, pgWal);
-        PgWalDirectory.writeHistoryFiles(spec, recovery, pgWal);
-        user.ownTree(pgWal);
+        // Where recovery begins on the files that are there.
+        PgWalDirectory pgWal =
+                walDirectory(spec, recovery, PgControl.read(pgdata(spec)).redo());
+        if (recovery.end().isBefore(spec.base().end())) {
+            throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
+                    + spec.base().end());
+        }
+        wal.fetch(spec, recovery, pgWal.start(), pgWal.directory());
+        pgWal.prepare();
+        pgWal.writeHistories(spec.generation());
+        user.ownTree(pgWal.directory());
+    }
+
+    private PgWalDirectory walDirectory(GenerationSpec spec, Recovery recovery, Lsn redo) {
+        int segmentSize = spec.base().segmentSize();
+        return new PgWalDirectory(
+                pgdata(spec).resolve("pg_wal"),
+                spec.base().systemIdentifier(),
+                segmentSize,
+                recovery.history(),
+                redo.segmentStart(segmentSize),
+                recovery.end());
     }
 
     /** Whether PostgreSQL can be launched before its WAL is there, and be held until then. */
@@ -232,7 +251,7 @@ public class ComputeNode {
      */
     WriterAddress verify(GenerationSpec spec, Recovery recovery, int port) throws IOException {
         Path pgdata = pgdata(spec);
-        PgWalDirectory.verifyHistory(spec, recovery, pgdata.resolve("pg_wal"));
+        walDirectory(spec, recovery, spec.base().start()).verifyHistory(spec.generation());
         Path sockets = recordedSocketDirectory(pgdata).orElse(pgdata);
         return new WriterAddress(settings.listenHost(), port, sockets.toString());
     }

@@ -173,6 +173,11 @@ public final class BaseImages implements StartFiles, AutoCloseable {
         FileTree.delete(pgdata);
     }
 
+    /** The files of an image, not to be changed. */
+    public Path files(String image) throws IOException {
+        return load(image).files();
+    }
+
     /** Ends the making of spare copies. */
     @Override
     public void close() {

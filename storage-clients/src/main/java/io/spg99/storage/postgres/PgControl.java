@@ -39,6 +39,9 @@ public final class PgControl {
     /** DB_SHUTDOWNED. */
     private static final int SHUT_DOWN = 1;
 
+    /** DB_SHUTDOWNED_IN_RECOVERY. */
+    private static final int SHUT_DOWN_IN_RECOVERY = 2;
+
     private final ByteBuffer bytes;
 
     private PgControl(ByteBuffer bytes) {
@@ -92,6 +95,11 @@ public final class PgControl {
     /** True if the cluster was shut down in order. */
     public boolean isShutDown() {
         return bytes.getInt(STATE) == SHUT_DOWN;
+    }
+
+    /** True if a server in recovery was shut down in order. */
+    public boolean isShutDownInRecovery() {
+        return bytes.getInt(STATE) == SHUT_DOWN_IN_RECOVERY;
     }
 
     /**

@@ -1,6 +1,5 @@
-package io.spg99.compute.generation;
+package io.spg99.storage.postgres;
 
-import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
@@ -12,36 +11,41 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
 
-/** The {@code pg_wal} a generation starts with: checks what was fetched, and makes recovery end exactly at R. */
-final class PgWalDirectory {
+/**
+ * The {@code pg_wal} a server starts to recover with: checks what was fetched, and makes recovery end exactly where the WAL
+ * is to end.
+ *
+ * @param systemIdentifier of the database it must belong to
+ * @param segmentSize      WAL segment size in bytes
+ * @param history          lineage up to {@code end}
+ * @param start            start of the first segment
+ * @param end              recovery finds no record from here on
+ */
+public record PgWalDirectory(
+        Path directory, long systemIdentifier, int segmentSize, WalHistory history, Lsn start, Lsn end) {
 
-    private PgWalDirectory() {}
+    private int parent() {
+        return history.last().generation();
+    }
 
     /**
-     * Checks that all WAL from the base's start to R is there and belongs to this timeline, and clears what follows R:
-     * recovery ends where it finds zeros instead of a record.
+     * Checks that all WAL is there and belongs to this database, and clears what follows the end: recovery ends where it
+     * finds zeros instead of a record.
      *
      * @throws IOException if a segment is missing, too short or of another database
      */
-    static void prepare(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
-        int segmentSize = spec.base().segmentSize();
-        Lsn start = spec.base().start();
-        Lsn end = recovery.end();
-        if (end.isBefore(spec.base().end())) {
-            throw new IOException("WAL would end before the image does: end=" + end + " image="
-                    + spec.base().end());
-        }
+    public void prepare() throws IOException {
         for (Lsn at = start; at.isBefore(end); at = at.plus(segmentSize)) {
             long segment = at.segment(segmentSize);
-            int generation = recovery.history().generationOfSegment(segment, segmentSize);
-            Path file = pgWal.resolve(WalFiles.segmentName(generation, segment, segmentSize));
+            int generation = history.generationOfSegment(segment, segmentSize);
+            Path file = directory.resolve(WalFiles.segmentName(generation, segment, segmentSize));
             long needed = Math.min(segmentSize, end.minus(at));
             if (!Files.exists(file) || Files.size(file) < needed) {
                 throw new IOException("WAL is incomplete: segment=" + file.getFileName() + " expectedBytes=" + needed
                         + " actualBytes=" + (Files.exists(file) ? Files.size(file) : 0));
             }
             try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-                check(spec, file, channel, at);
+                check(file, channel, at);
                 if (needed < segmentSize) {
                     channel.truncate(needed);
                 }
@@ -52,64 +56,60 @@ final class PgWalDirectory {
         }
     }
 
-    private static void check(GenerationSpec spec, Path file, FileChannel channel, Lsn at) throws IOException {
+    private void check(Path file, FileChannel channel, Lsn at) throws IOException {
         ByteBuffer page = ByteBuffer.allocate(WalFiles.LONG_HEADER);
         channel.read(page, 0);
         WalFiles.SegmentHeader header = WalFiles.SegmentHeader.read(page.array());
         if (header.magic() != WalFiles.PAGE_MAGIC
                 || !header.address().equals(at)
-                || header.segmentSize() != spec.base().segmentSize()) {
+                || header.segmentSize() != segmentSize) {
             throw new IOException(
                     "WAL is damaged: segment=" + file.getFileName() + " expectedAddress=" + at + " actual=" + header);
         }
-        if (header.systemIdentifier() != spec.base().systemIdentifier()) {
+        if (header.systemIdentifier() != systemIdentifier) {
             throw new IOException("WAL belongs to another database: segment=" + file.getFileName()
-                    + " expectedSystemIdentifier="
-                    + Long.toUnsignedString(spec.base().systemIdentifier())
+                    + " expectedSystemIdentifier=" + Long.toUnsignedString(systemIdentifier)
                     + " actual=" + Long.toUnsignedString(header.systemIdentifier()));
         }
     }
 
-    /**
-     * Writes the history files PostgreSQL looks for: its parent's, which tells the whole lineage, and empty ones for the
-     * numbers between the parent and the new generation, so that PostgreSQL takes the next free number, which is ours.
-     */
-    static void writeHistoryFiles(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
-        List<WalHistory.Term> terms = recovery.history().terms();
-        if (terms.size() > 1) {
-            StringBuilder content = new StringBuilder();
-            for (int i = 1; i < terms.size(); i++) {
-                content.append(terms.get(i - 1).generation())
-                        .append('\t')
-                        .append(terms.get(i).begin())
-                        .append("\tnew generation\n");
-            }
-            Files.writeString(
-                    pgWal.resolve(WalFiles.historyName(recovery.parent())), content, StandardCharsets.US_ASCII);
-        }
-        for (int skipped = recovery.parent() + 1; skipped < spec.generation(); skipped++) {
-            Files.createFile(pgWal.resolve(WalFiles.historyName(skipped)));
+    /** Writes the history file of the last generation of the lineage, which tells all of it. */
+    public void writeHistory() throws IOException {
+        String content = WalFiles.history(history);
+        if (!content.isEmpty()) {
+            Files.writeString(directory.resolve(WalFiles.historyName(parent())), content, StandardCharsets.US_ASCII);
         }
     }
 
     /**
-     * Checks the history file that PostgreSQL wrote when it ended recovery: it must continue the parent at exactly R.
+     * Besides {@link #writeHistory} makes empty history files for the numbers between the parent and {@code generation}, so that
+     * PostgreSQL takes the next free number, {@code generation}, for its own TLI.
+     */
+    public void writeHistories(int generation) throws IOException {
+        writeHistory();
+        for (int skipped = parent() + 1; skipped < generation; skipped++) {
+            Files.createFile(directory.resolve(WalFiles.historyName(skipped)));
+        }
+    }
+
+    /**
+     * Checks the history file that PostgreSQL wrote when it ended recovery: it must continue the parent at exactly the end.
      *
      * @throws IOException if it does not, or there is none
      */
-    static void verifyHistory(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
-        Path file = pgWal.resolve(WalFiles.historyName(spec.generation()));
+    public void verifyHistory(int generation) throws IOException {
+        Path file = directory.resolve(WalFiles.historyName(generation));
         if (!Files.exists(file)) {
             throw new IOException("recovery did not end on the new generation: missing=" + file.getFileName());
         }
         List<String> lines = Files.readAllLines(file, StandardCharsets.UTF_8).stream()
                 .filter(line -> !line.isBlank() && !line.startsWith("#"))
                 .toList();
-        String expected = recovery.parent() + "\t" + recovery.end() + "\t";
+        String expected = parent() + "\t" + end + "\t";
         String actual = lines.isEmpty() ? "" : lines.getLast();
         if (!actual.startsWith(expected)) {
-            throw new IOException("recovery did not end where the timeline ends: expected=generation "
-                    + recovery.parent() + " at " + recovery.end() + " actual=" + actual.replace('\t', ' '));
+            throw new IOException("recovery did not end where the timeline ends: expected=generation " + parent()
+                    + " at " + end + " actual=" + actual.replace('\t', ' '));
         }
     }
 }

@@ -1,6 +1,7 @@
 package io.spg99.storage.postgres;
 
 import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.WalHistory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -44,5 +45,17 @@ public final class WalFiles {
 
     public static String historyName(int timeline) {
         return "%08X.history".formatted(timeline);
+    }
+
+    /** Content of the history file of a lineage's last generation; empty if that has no parent. */
+    public static String history(WalHistory lineage) {
+        StringBuilder content = new StringBuilder();
+        for (int i = 1; i < lineage.terms().size(); i++) {
+            content.append(lineage.terms().get(i - 1).generation())
+                    .append('\t')
+                    .append(lineage.terms().get(i).begin())
+                    .append("\tnew generation\n");
+        }
+        return content.toString();
     }
 }

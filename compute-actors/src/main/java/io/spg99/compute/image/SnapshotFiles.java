@@ -1,0 +1,54 @@
+package io.spg99.compute.image;
+
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.snapshot.DataDirectory;
+import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.snapshot.SnapshotReader;
+import io.spg99.storage.snapshot.SnapshotStore;
+import io.spg99.storage.wal.Lsn;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/**
+ * Generations start on the newest snapshot of their timeline, or on its base image while there is none. All files are brought
+ * before the start: a copy of the base image, in which what the snapshot has otherwise is overwritten.
+ */
+public final class SnapshotFiles implements StartFiles {
+
+    private final BaseImages images;
+    private final ObjectStore objects;
+    private final OsUser user;
+
+    public SnapshotFiles(BaseImages images, ObjectStore objects, OsUser user) {
+        this.images = images;
+        this.objects = objects;
+        this.user = user;
+    }
+
+    @Override
+    public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
+        SnapshotStore store = new SnapshotStore(objects, base.timeline());
+        Optional<Manifest> newest = store.newest();
+        Lsn start = images.materialize(image, base, pgdata);
+        if (newest.isEmpty()) {
+            return start;
+        }
+        Manifest manifest = newest.get();
+        if (manifest.systemIdentifier() != base.systemIdentifier()
+                || manifest.segmentSize() != base.segmentSize()
+                || !manifest.image().equals(image)) {
+            throw new IOException("snapshot is not one of this timeline: timeline=" + base.timeline() + " snapshot="
+                    + manifest.end() + " image=" + manifest.image());
+        }
+        new DataDirectory(pgdata).hydrate(new SnapshotReader(store, manifest, images.files(image)), user);
+        return manifest.walStart();
+    }
+
+    @Override
+    public void discard(String image, Path pgdata) throws IOException {
+        images.discard(image, pgdata);
+    }
+}

@@ -14,4 +14,9 @@ import java.util.List;
  * @param end     two Safekeepers have the WAL up to here
  * @param sources Safekeepers that serve it
  */
-record RedoJob(TimelineBase base, String image, WalHistory history, Lsn end, List<WalSource> sources) {}
+public record RedoJob(TimelineBase base, String image, WalHistory history, Lsn end, List<WalSource> sources) {
+
+    public RedoJob {
+        sources = List.copyOf(sources);
+    }
+}

@@ -16,9 +16,11 @@ import io.spg99.storage.snapshot.DataDirectory;
 import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.snapshot.SnapshotBuilder;
 import io.spg99.storage.snapshot.SnapshotReader;
+import io.spg99.storage.snapshot.SnapshotRetention;
 import io.spg99.storage.snapshot.SnapshotStore;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -47,7 +49,7 @@ import org.slf4j.LoggerFactory;
  * <p>All methods block. Several may run at once, for different timelines. Interrupted or killed at any moment, nothing has
  * happened but that layers without a manifest may be left.
  */
-final class RedoWorker {
+public final class RedoWorker implements SnapshotMaker {
 
     private static final Logger LOG = LoggerFactory.getLogger(RedoWorker.class);
 
@@ -61,7 +63,28 @@ final class RedoWorker {
     private final Clock clock;
     private final SecureRandom random = new SecureRandom();
 
-    RedoWorker(
+    /**
+     * Makes the directory ready, in which redo workers run; nobody else may use it. Blocks.
+     *
+     * @param directory made if missing; the PostgreSQL user must be able to reach it. What an earlier run of the program left
+     *                  there is removed
+     * @param identity  for Safekeepers, which let it read what two of them have
+     */
+    public static RedoWorker open(
+            PostgresBinaries binaries,
+            OsUser user,
+            BaseFiles images,
+            ObjectStore objects,
+            TlsIdentity identity,
+            Path directory,
+            PageserverSettings settings,
+            Clock clock)
+            throws IOException {
+        RedoDirectories directories = RedoDirectories.open(directory, user, images, settings.keptBytes());
+        return new RedoWorker(binaries, user, images, objects, identity, directories, settings, clock);
+    }
+
+    private RedoWorker(
             PostgresBinaries binaries,
             OsUser user,
             BaseFiles images,
@@ -80,15 +103,17 @@ final class RedoWorker {
         this.clock = clock;
     }
 
-    /**
-     * Makes a snapshot at the newest checkpoint of the writers up to {@code job.end()}.
-     *
-     * @return the newest snapshot, which may be an older one if no checkpoint followed it; empty if there is none at all
-     */
-    Optional<Manifest> advance(RedoJob job) throws IOException {
+    @Override
+    public void forget(TimelineId timeline) throws IOException {
+        directories.forget(timeline);
+    }
+
+    @Override
+    public Optional<Manifest> advance(RedoJob job) throws IOException {
         SnapshotStore store = new SnapshotStore(objects, job.base().timeline());
         Optional<Manifest> newest = store.newest();
-        if (newest.isPresent() && !newest.get().end().isBefore(job.end())) {
+        Lsn known = newest.map(Manifest::end).orElse(job.base().end());
+        if (!known.isBefore(job.end())) {
             return newest;
         }
         Path image = images.files(job.image());
@@ -107,6 +132,7 @@ final class RedoWorker {
             Manifest there = made.orElse(before);
             usable = true;
             directories.give(job.base().timeline(), there.end(), there.size(), job.image());
+            collect(store);
             return made.isPresent() ? made : newest;
         } finally {
             if (!usable) {
@@ -124,6 +150,8 @@ final class RedoWorker {
         Path pgWal = pgdata.resolve("pg_wal");
         clear(pgWal);
         WalRecordWalker records = fetch(job, before, pgWal);
+        new WalArchive(objects, before.timeline())
+                .add(pgWal, job.history(), before.segmentSize(), before.walStart(), job.end());
         if (!records.checkpointEnd().isAfter(before.end())) {
             clear(pgWal);
             return Optional.empty();
@@ -169,6 +197,13 @@ final class RedoWorker {
                 manifest.size(),
                 manifest.layers().size());
         return Optional.of(manifest);
+    }
+
+    private void collect(SnapshotStore store) throws IOException {
+        List<String> deleted = SnapshotRetention.collect(store, clock.millis(), settings.retention());
+        if (!deleted.isEmpty()) {
+            LOG.info("objects deleted that no snapshot needs: {}", deleted);
+        }
     }
 
     /** Brings the WAL from where redo begins, and looks for checkpoints in what is new of it. */

@@ -7,6 +7,8 @@ import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.snapshot.Manifest;
 import java.sql.Connection;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -52,5 +54,55 @@ class RedoWorkerTest {
             Workload.check(connection);
         }
         timeline.kill();
+    }
+
+    /** {@code -Dspg99.generations=30} for the long round; the seed of a failure is in its message. */
+    @Test
+    void givenGenerationsStoppedAndKilledAtRandom_whenSnapshotsAreTakenNowAndThen_thenNothingIsLost() throws Exception {
+        int generations = Integer.getInteger("spg99.generations", 6);
+        long seed = Long.getLong("spg99.seed", System.nanoTime());
+        Random random = new Random(seed);
+        Workload workload = new Workload(seed);
+        TestTimelines.Timeline timeline = timelines.timeline();
+        RedoWorker worker = timelines.redoWorker(timelines.objects);
+        Map<String, String> before = Map.of();
+        int snapshots = 0;
+        try {
+            for (int round = 0; round < generations; round++) {
+                QuorumReply.Prepared prepared = timeline.prepare();
+                if (round > 0 && random.nextInt(4) > 0) {
+                    Optional<Manifest> made = worker.advance(timeline.job(prepared));
+                    snapshots += made.isPresent() ? 1 : 0;
+                    if (random.nextInt(4) == 0) {
+                        // The Pageserver's directory is lost.
+                        worker = timelines.redoWorker(timelines.objects);
+                    }
+                }
+                timeline.start(prepared);
+                try (Connection connection = timeline.connect()) {
+                    if (round == 0) {
+                        Workload.create(connection);
+                    } else {
+                        assertEquals(before, Workload.fingerprint(connection));
+                        Workload.check(connection);
+                    }
+                    workload.change(connection, round);
+                    Workload.run(connection, "BEGIN", "INSERT INTO log (what) VALUES ('prepared %d')".formatted(round));
+                    Workload.run(connection, "PREPARE TRANSACTION 'round %d'".formatted(round));
+                    if (round > 1) {
+                        Workload.run(connection, "COMMIT PREPARED 'round %d'".formatted(round - 2));
+                    }
+                    before = Workload.fingerprint(connection);
+                }
+                if (random.nextBoolean()) {
+                    timeline.stop();
+                } else {
+                    timeline.kill();
+                }
+            }
+            assertTrue(snapshots > 0 || generations < 4, "snapshots=" + snapshots);
+        } catch (AssertionError | Exception e) {
+            throw new AssertionError("seed=" + seed, e);
+        }
     }
 }

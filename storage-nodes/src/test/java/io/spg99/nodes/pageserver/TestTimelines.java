@@ -100,13 +100,13 @@ final class TestTimelines implements AutoCloseable {
         Path directory = root.resolve("redo");
         Files.createDirectories(directory);
         Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
-        return new RedoWorker(
+        return RedoWorker.open(
                 binaries,
                 user,
                 baseFiles(),
                 store,
                 pageserver,
-                RedoDirectories.open(directory, user, baseFiles(), 1L << 30),
+                directory,
                 PageserverSettings.defaults(),
                 Clock.systemUTC());
     }

@@ -203,6 +203,11 @@ public class ComputeNode implements AutoCloseable {
         }
     }
 
+    /** Process id of the server that waits for the next start. */
+    Optional<Long> waitingServer() {
+        return spares.waiting();
+    }
+
     private PostgresProcess launchSpare(String image, Path directory) throws IOException {
         images.layOut(image, directory);
         configuration.write(directory);

@@ -83,6 +83,11 @@ final class SpareServers implements AutoCloseable {
         }
     }
 
+    /** Process id of the server that waits. */
+    Optional<Long> waiting() {
+        return Optional.ofNullable(waiting.get()).map(spare -> spare.server().pid());
+    }
+
     private void make(String image) {
         if (waiting.get() != null) {
             return;

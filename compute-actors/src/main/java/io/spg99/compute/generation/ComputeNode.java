@@ -237,6 +237,8 @@ public class ComputeNode implements AutoCloseable {
         Map<String, String> settings = new HashMap<>();
         settings.put("port", Integer.toString(port));
         settings.put("unix_socket_directories", socketDirectory(pgdata(spec)).toString());
+        // What operators see of it in a list of processes.
+        settings.put("cluster_name", spec.databaseId() + "/" + spec.generation());
         settings.put("recovery_target_timeline", Integer.toString(recovery.parent()));
         return settings;
     }

@@ -17,6 +17,7 @@ final class ImageFiles implements BaseFiles {
 
     @Override
     public void materialize(String image, TimelineBase base, Path pgdata) throws IOException {
+        images.layOut(image, pgdata);
         images.materialize(image, base, pgdata);
     }
 

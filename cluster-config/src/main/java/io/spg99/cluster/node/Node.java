@@ -261,9 +261,10 @@ public final class Node {
                 blocking,
                 Clock.systemUTC(),
                 ComputeSettings.defaults());
+        resources.add(0, compute);
         compute.sweep();
         // Made while the rest starts: the first database would wait for it.
-        CompletableFuture.runAsync(() -> ensureImage(images), blocking);
+        CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
         return new DatabaseServices(
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
@@ -294,9 +295,9 @@ public final class Node {
                 .orElseGet(() -> CompletableFuture.completedStage(null));
     }
 
-    private static void ensureImage(BaseImages images) {
+    private static void ensureImage(BaseImages images, ComputeNode compute) {
         try {
-            images.ensure();
+            compute.warmUp(images.ensure());
         } catch (IOException e) {
             // Whoever needs it tries again and reports the failure where it matters.
             LOG.warn("the base image could not be made: {}", e.getMessage());

@@ -29,6 +29,11 @@ public final class SnapshotFiles implements StartFiles {
     }
 
     @Override
+    public void layOut(String image, Path directory) throws IOException {
+        images.layOut(image, directory);
+    }
+
+    @Override
     public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
         SnapshotStore store = new SnapshotStore(objects, base.timeline());
         Optional<Manifest> newest = store.newest();

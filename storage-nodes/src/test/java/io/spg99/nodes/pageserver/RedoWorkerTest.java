@@ -87,7 +87,7 @@ class RedoWorkerTest {
                         Workload.check(connection);
                     }
                     workload.change(connection, round);
-                    Workload.run(connection, "BEGIN", "INSERT INTO log (what) VALUES ('prepared %d')".formatted(round));
+                    Workload.run(connection, "BEGIN", "INSERT INTO promised VALUES (%d)".formatted(round));
                     Workload.run(connection, "PREPARE TRANSACTION 'round %d'".formatted(round));
                     if (round > 1) {
                         Workload.run(connection, "COMMIT PREPARED 'round %d'".formatted(round - 2));

@@ -81,6 +81,7 @@ final class TestTimelines implements AutoCloseable {
         return new BaseFiles() {
             @Override
             public void materialize(String image, TimelineBase base, Path pgdata) throws IOException {
+                images.layOut(image, pgdata);
                 images.materialize(image, base, pgdata);
             }
 

@@ -69,6 +69,8 @@ final class Workload {
                 "CREATE TABLE parts2 PARTITION OF parts FOR VALUES FROM (5000) TO (1000000)",
                 "CREATE UNLOGGED TABLE volatile (id int PRIMARY KEY, v text)",
                 "CREATE SEQUENCE numbers",
+                // Only for transactions that are prepared: nothing else waits for their locks.
+                "CREATE TABLE promised (round int PRIMARY KEY)",
                 "CREATE TABLE log (id bigserial, what text)",
                 "CREATE MATERIALIZED VIEW sums AS SELECT k, count(*) FROM t GROUP BY k");
     }

@@ -31,7 +31,6 @@ import io.spg99.nodes.pageserver.PageserverSettings;
 import io.spg99.nodes.pageserver.RedoWorker;
 import io.spg99.nodes.safekeeper.Safekeeper;
 import io.spg99.nodes.safekeeper.SafekeeperSettings;
-import io.spg99.storage.object.LocalObjectStore;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.pageserver.PageserverCommand;
 import io.spg99.storage.pageserver.PageserverReply;
@@ -227,7 +226,11 @@ public final class Node {
     private record Storage(PostgresBinaries binaries, OsUser user, ObjectStore objects, BaseImages images) {}
 
     private Storage openStorage(PostgresBinaries binaries, OsUser user) throws IOException {
-        ObjectStore objects = new LocalObjectStore(settings.data().resolve("objects"));
+        ObjectStore objects =
+                ObjectStorage.open(system.settings().config(), settings.data().resolve("objects"));
+        if (objects instanceof AutoCloseable closeable) {
+            resources.add(closeable);
+        }
         BaseImages images =
                 new BaseImages(binaries, user, objects, settings.postgres().resolve("images"));
         resources.add(images);

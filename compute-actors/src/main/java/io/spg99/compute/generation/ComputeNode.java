@@ -193,6 +193,7 @@ public class ComputeNode implements AutoCloseable {
             throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
                     + spec.base().end());
         }
+        images.inherit(spec.base(), recovery.end(), pgdata(spec));
         wal.fetch(spec, recovery, pgWal.start(), pgWal.directory());
         pgWal.prepare();
         pgWal.writeHistories(spec.generation());
@@ -321,6 +322,11 @@ public class ComputeNode implements AutoCloseable {
         ManagedConfiguration.apply(spec, writer.socket().orElseThrow());
     }
 
+    /** Step, before an orderly stop: sequences will go on without a gap. */
+    void settle(GenerationSpec spec, WriterAddress writer) throws SQLException {
+        ManagedConfiguration.settleSequences(spec, writer.socket().orElseThrow());
+    }
+
     /**
      * Step: nothing of the generation is left afterwards.
      *
@@ -330,9 +336,25 @@ public class ComputeNode implements AutoCloseable {
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
         removeRemains(pgdata);
+        if (orderly && Files.exists(pgdata.resolve("global").resolve("pg_control"))) {
+            bequeath(spec, pgdata);
+        }
         images.discard(spec.image(), pgdata);
         deleteIfEmpty(directory(spec));
         return orderly;
+    }
+
+    /** What is left over is no loss but of statistics: the next generation begins without. */
+    private void bequeath(GenerationSpec spec, Path pgdata) {
+        try {
+            images.bequeath(spec.base(), pgdata);
+        } catch (IOException e) {
+            LOG.warn(
+                    "statistics and free space map are lost: database={} generation={} reason={}",
+                    spec.databaseId(),
+                    spec.generation(),
+                    e.toString());
+        }
     }
 
     private static boolean isShutDown(Path pgdata) {

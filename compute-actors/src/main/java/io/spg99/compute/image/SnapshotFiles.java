@@ -2,6 +2,7 @@ package io.spg99.compute.image;
 
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PgControl;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.snapshot.DataDirectory;
 import io.spg99.storage.snapshot.Manifest;
@@ -50,6 +51,20 @@ public final class SnapshotFiles implements StartFiles {
         }
         new DataDirectory(pgdata).hydrate(new SnapshotReader(store, manifest, images.files(image)), user);
         return manifest.walStart();
+    }
+
+    @Override
+    public void inherit(TimelineBase base, Lsn end, Path pgdata) throws IOException {
+        new Estate(objects, base.timeline()).give(end, pgdata, user);
+    }
+
+    @Override
+    public void bequeath(TimelineBase base, Path pgdata) throws IOException {
+        PgControl control = PgControl.read(pgdata);
+        if (control.systemIdentifier() == base.systemIdentifier()
+                && control.checkpoint().isAfter(base.end())) {
+            new Estate(objects, base.timeline()).take(control.shutdownEnd(), pgdata);
+        }
     }
 
     @Override

@@ -26,6 +26,16 @@ public interface StartFiles {
     Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException;
 
     /**
+     * Brings to {@code pgdata}, which was materialized, what PostgreSQL does not write to the WAL and the last writer left at an
+     * orderly stop: cumulative statistics, free space maps. Nothing if the timeline's last writer did not end in order at
+     * exactly {@code end}. Blocks.
+     */
+    void inherit(TimelineBase base, Lsn end, Path pgdata) throws IOException;
+
+    /** Keeps that of a writer that has shut down in order, and whose WAL ends with its shutdown checkpoint. Blocks. */
+    void bequeath(TimelineBase base, Path pgdata) throws IOException;
+
+    /**
      * Takes back what {@link #layOut} made, for good: afterwards {@code pgdata} does not exist, nor does anything that a
      * generation wrote there. Nothing uses it any more. Blocks.
      */

@@ -15,7 +15,6 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.UUID;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -24,10 +23,6 @@ import java.util.stream.Stream;
  */
 public final class LocalObjectStore implements ObjectStore {
 
-    /** A word never begins with a dot: neither {@code ..} nor the directory of temporary files can be named. */
-    private static final Pattern KEY = Pattern.compile("[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*");
-
-    private static final int LONGEST_KEY = 900;
     private static final String TEMPORARY = ".tmp";
 
     private final Path root;
@@ -151,10 +146,7 @@ public final class LocalObjectStore implements ObjectStore {
     }
 
     private Path path(String key) {
-        if (key.length() > LONGEST_KEY || !KEY.matcher(key).matches()) {
-            throw new IllegalArgumentException("not an object key: key=" + key);
-        }
-        return root.resolve(key);
+        return root.resolve(ObjectKey.require(key));
     }
 
     private Path parent(Path file) {

@@ -14,6 +14,9 @@ public final class WalFiles {
     /** Length of the header of a segment's first page. */
     public static final int LONG_HEADER = 40;
 
+    /** Length of the header of every other page. */
+    public static final int SHORT_HEADER = 24;
+
     /** Where that header has the system identifier. */
     public static final int SYSTEM_IDENTIFIER_OFFSET = 24;
 

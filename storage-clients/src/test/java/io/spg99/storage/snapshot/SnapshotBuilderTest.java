@@ -16,7 +16,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Duration;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
@@ -271,5 +273,29 @@ class SnapshotBuilderTest {
                             System.arraycopy(bytes, offset, read, (first - from) * Blocks.SIZE, count * Blocks.SIZE));
             assertArrayEquals(Arrays.copyOfRange(expected, from * Blocks.SIZE, (from + length) * Blocks.SIZE), read);
         }
+    }
+
+    @Test
+    void givenOldSnapshots_whenCollected_thenOnlyWhatTheKeptOnesNeedIsLeft() throws Exception {
+        Manifest one = next(first(), () -> write(data, "base/16384/16385", blocks(20)));
+        Manifest two = next(one, () -> overwrite("base/16384/16385", 3, blocks(1)));
+        Manifest three = next(two, () -> write(data, "base/16384/16385", blocks(20)));
+        assertEquals(1, three.layers().size());
+        objects.putIfAbsent(store.layerKey(Layer.name(two.madeAtMillis(), 77)), new byte[] {1});
+
+        // All were made within the retention time, in milliseconds 1001 to 1003.
+        assertEquals(List.of(), SnapshotRetention.collect(store, 1004, Duration.ofMillis(10)));
+        // The first was replaced in 1002, and needed until then plus the retention time.
+        SnapshotRetention.collect(store, 1013, Duration.ofMillis(10));
+        assertEquals(2, store.names().size());
+        assertEquals(two, store.newestUpTo(two.end()).orElseThrow());
+        SnapshotFile file = two.file("base/16384/16385").orElseThrow();
+        new SnapshotReader(store, two, image).read(file, 0, 20, (first, count, bytes, offset) -> {});
+        SnapshotRetention.collect(store, 9999, Duration.ofMillis(10));
+        assertEquals(three, store.newest().orElseThrow());
+        assertEquals(1, store.names().size());
+        assertEquals(1, objects.list(store.layers()).size(), "one that was never published is gone, too");
+        hydrate(three);
+        assertRestores(three);
     }
 }

@@ -9,6 +9,7 @@ import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
@@ -27,6 +28,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.security.SecureRandom;
 import java.time.Clock;
 import java.util.List;
@@ -158,6 +160,7 @@ public final class RedoWorker implements SnapshotMaker {
         }
         Lsn end = records.checkpointEnd();
         WalHistory history = job.history().upTo(end);
+        renameLast(pgWal, job.history(), history, before.segmentSize(), end);
         PgWalDirectory wal = new PgWalDirectory(
                 pgWal, before.systemIdentifier(), before.segmentSize(), history, before.walStart(), end);
         wal.prepare();
@@ -219,6 +222,20 @@ public final class RedoWorker implements SnapshotMaker {
             });
         }
         return records;
+    }
+
+    /**
+     * If a later generation begins in the target's segment, that has the later one's name. PostgreSQL looks for it under the name
+     * that it has in the target's lineage, where it reads prepared transactions.
+     */
+    private static void renameLast(Path pgWal, WalHistory whole, WalHistory lineage, int segmentSize, Lsn end)
+            throws IOException {
+        if (end.offset(segmentSize) > 0) {
+            long last = end.segment(segmentSize);
+            String name = WalFiles.segmentName(lineage.generationOfSegment(last, segmentSize), last, segmentSize);
+            String there = WalFiles.segmentName(whole.generationOfSegment(last, segmentSize), last, segmentSize);
+            Files.move(pgWal.resolve(there), pgWal.resolve(name), StandardCopyOption.REPLACE_EXISTING);
+        }
     }
 
     private static void walk(WalRecordWalker records, Lsn at, ByteBuffer bytes) throws MalformedWalException {

@@ -56,6 +56,44 @@ class RedoWorkerTest {
         timeline.kill();
     }
 
+    @Test
+    void givenAnOrderlyStop_whenTheNextStarts_thenSequencesStatisticsAndFreeSpaceGoOn() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE SEQUENCE a",
+                    "CREATE SEQUENCE \"b'C\" INCREMENT 5",
+                    "CREATE TABLE t (id int, v text)",
+                    "INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i",
+                    "DELETE FROM t WHERE id % 2 = 0",
+                    "VACUUM t",
+                    "SELECT nextval('a'), nextval('\"b''C\"')",
+                    "SELECT pg_stat_force_next_flush()");
+        }
+        timeline.stop();
+        for (boolean snapshot : new boolean[] {false, true}) {
+            QuorumReply.Prepared prepared = timeline.prepare();
+            if (snapshot) {
+                timelines.redoWorker(timelines.objects).advance(timeline.job(prepared));
+            }
+            timeline.start(prepared);
+            try (Connection connection = timeline.connect()) {
+                assertEquals(snapshot ? "3" : "2", Workload.ask(connection, "SELECT nextval('a')"));
+                assertEquals(snapshot ? "11" : "6", Workload.ask(connection, "SELECT nextval('\"b''C\"')"));
+                long inserted = Long.parseLong(
+                        Workload.ask(connection, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 't'"));
+                assertTrue(inserted >= 20_000, "n_tup_ins=" + inserted);
+                String size = Workload.ask(connection, "SELECT pg_relation_size('t')");
+                Workload.run(connection, "INSERT INTO t SELECT 0, repeat('x', 100) FROM generate_series(1, 100)");
+                assertEquals(
+                        size, Workload.ask(connection, "SELECT pg_relation_size('t')"), "free space is used again");
+            }
+            timeline.stop();
+        }
+    }
+
     /** {@code -Dspg99.generations=30} for the long round; the seed of a failure is in its message. */
     @Test
     void givenGenerationsStoppedAndKilledAtRandom_whenSnapshotsAreTakenNowAndThen_thenNothingIsLost() throws Exception {

@@ -102,7 +102,8 @@ final class Workload {
             case 4 -> run(connection, "DROP TABLE IF EXISTS made%d".formatted(round - 1), "ANALYZE", "CHECKPOINT");
             case 5 -> run(connection, "ALTER TABLE log ADD c%d int DEFAULT 7".formatted(round), "VACUUM t");
             case 6 -> run(connection, "DELETE FROM t WHERE id > %d".formatted(base - 15_000), "VACUUM t");
-            default -> run(connection, "ALTER TABLE parts2 ALTER v TYPE varchar(10)", "CHECKPOINT");
+            default ->
+                run(connection, "ALTER TABLE parts ALTER v TYPE varchar(%d)".formatted(10 + round), "CHECKPOINT");
         }
     }
 

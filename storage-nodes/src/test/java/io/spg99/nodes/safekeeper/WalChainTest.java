@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.nodes.safekeeper.receive.WalReceiver;
+import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
@@ -90,7 +91,7 @@ class WalChainTest {
     void stop() throws Exception {
         postgres.killAll();
         safekeepers.close();
-        TestPostgres.delete(directory);
+        FileTree.delete(directory);
     }
 
     private QuorumReply.Prepared prepare(ActorRef<QuorumCommand> by, int generation) {
@@ -400,7 +401,7 @@ class WalChainTest {
         execute(writer, "CREATE TABLE t (id int)", "INSERT INTO t SELECT generate_series(1, 1000)");
 
         safekeepers.stop(SK1);
-        TestPostgres.delete(safekeepers.directory(SK1));
+        FileTree.delete(safekeepers.directory(SK1));
         safekeepers.start(SK1);
         execute(writer, "INSERT INTO t VALUES (1)");
         awaitCaughtUp(SK1, flushed(writer));

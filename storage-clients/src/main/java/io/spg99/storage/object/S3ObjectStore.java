@@ -77,8 +77,8 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
                 .overrideConfiguration(override -> override.apiCallAttemptTimeout(ATTEMPT_LIMIT)
                         .apiCallTimeout(CALL_LIMIT)
                         .retryStrategy(retry -> retry.maxAttempts(ATTEMPTS)));
-        settings.endpoint().ifPresent(endpoint -> builder.endpointOverride(endpoint)
-                .forcePathStyle(true));
+        settings.endpoint()
+                .ifPresent(endpoint -> builder.endpointOverride(endpoint).forcePathStyle(true));
         this.client = builder.build();
     }
 

@@ -54,7 +54,8 @@ class S3ObjectStoreTest {
                         "-XX:TieredStopAtLevel=1",
                         "-jar",
                         jar,
-                        "--http.port=" + port,
+                        "--com.adobe.testing.s3mock.httpPort=" + port,
+                        "--com.adobe.testing.s3mock.store.root=" + directory.resolve("buckets"),
                         "--server.port=" + freePort())
                 .directory(directory.toFile())
                 .redirectErrorStream(true)

@@ -11,7 +11,9 @@ import io.spg99.storage.snapshot.SnapshotStore;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * Generations start on the newest snapshot of their timeline, or on its base image while there is none. All files are brought
@@ -22,6 +24,9 @@ public final class SnapshotFiles implements StartFiles {
     private final BaseImages images;
     private final ObjectStore objects;
     private final OsUser user;
+
+    /** Of base images, which never change. */
+    private final Map<String, DataDirectory.Content> contents = new ConcurrentHashMap<>();
 
     public SnapshotFiles(BaseImages images, ObjectStore objects, OsUser user) {
         this.images = images;
@@ -49,8 +54,19 @@ public final class SnapshotFiles implements StartFiles {
             throw new IOException("snapshot is not one of this timeline: timeline=" + base.timeline() + " snapshot="
                     + manifest.end() + " image=" + manifest.image());
         }
-        new DataDirectory(pgdata).hydrate(new SnapshotReader(store, manifest, images.files(image)), user);
+        Path files = images.files(image);
+        new DataDirectory(pgdata).hydrate(new SnapshotReader(store, manifest, files), content(image, files), user);
         return manifest.walStart();
+    }
+
+    /** A thousand files are looked at once, not at every start. */
+    private DataDirectory.Content content(String image, Path files) throws IOException {
+        DataDirectory.Content known = contents.get(image);
+        if (known == null) {
+            known = new DataDirectory(files).content();
+            contents.put(image, known);
+        }
+        return known;
     }
 
     @Override

@@ -126,12 +126,13 @@ public final class DataDirectory {
     /**
      * Makes this directory, a copy of the base image that was not used since, hold all files of a snapshot. Blocks for as long
      * as that takes; what is new belongs to {@code user}.
+     *
+     * @param present the image's content
      */
-    public void hydrate(SnapshotReader snapshot, OsUser user) throws IOException {
+    public void hydrate(SnapshotReader snapshot, Content present, OsUser user) throws IOException {
         Manifest manifest = snapshot.manifest();
         Set<String> wanted = new HashSet<>();
         manifest.files().forEach(file -> wanted.add(file.path()));
-        Content present = content();
         for (String path : present.files().keySet()) {
             if (!wanted.contains(path)) {
                 Files.delete(root.resolve(path));

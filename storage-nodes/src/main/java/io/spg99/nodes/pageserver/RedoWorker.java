@@ -128,7 +128,7 @@ public final class RedoWorker implements SnapshotMaker {
         try {
             if (!taken.materialized()) {
                 images.materialize(job.image(), job.base(), pgdata);
-                new DataDirectory(pgdata).hydrate(reader, user);
+                new DataDirectory(pgdata).hydrate(reader, new DataDirectory(image).content(), user);
             }
             Optional<Manifest> made = redo(job, store, reader, pgdata);
             Manifest there = made.orElse(before);

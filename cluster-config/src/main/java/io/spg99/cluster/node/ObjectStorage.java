@@ -25,8 +25,7 @@ final class ObjectStorage {
         return switch (kind) {
             case "local" -> new LocalObjectStore(directory);
             case "s3" -> new S3ObjectStore(s3(config.getConfig("s3")));
-            default ->
-                throw new IOException("spg99.object-storage.kind must be local or s3: kind=" + kind);
+            default -> throw new IOException("spg99.object-storage.kind must be local or s3: kind=" + kind);
         };
     }
 

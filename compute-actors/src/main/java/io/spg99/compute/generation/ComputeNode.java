@@ -193,7 +193,7 @@ public class ComputeNode implements AutoCloseable {
             throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
                     + spec.base().end());
         }
-        images.inherit(spec.base(), recovery.end(), pgdata(spec));
+        images.inherit(spec.base(), recovery.parent(), recovery.end(), pgdata(spec));
         wal.fetch(spec, recovery, pgWal.start(), pgWal.directory());
         pgWal.prepare();
         pgWal.writeHistories(spec.generation());

@@ -174,7 +174,7 @@ public final class BaseImages implements StartFiles, AutoCloseable {
 
     /** An image knows nothing of a timeline's writers. */
     @Override
-    public void inherit(TimelineBase base, Lsn end, Path pgdata) {}
+    public void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) {}
 
     /** An image knows nothing of a timeline's writers. */
     @Override

@@ -24,7 +24,7 @@ import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
 /**
  * What a writer that stopped in order leaves to the next one besides its WAL: the statistics file, which PostgreSQL writes when
  * it shuts down, and the free space maps that changed, which it does not write to the WAL. One object,
- * {@code timelines/<id>/estate/<end>}, of use to a generation that begins at exactly that end of the WAL and to no other.
+ * {@code timelines/<id>/estate/<end>-<generation>}, of use to a generation that begins at exactly that end of the WAL and to no other.
  */
 final class Estate {
 
@@ -42,12 +42,13 @@ final class Estate {
         this.prefix = "timelines/" + timeline + "/estate/";
     }
 
-    private String key(Lsn end) {
-        return prefix + "%016X".formatted(end.value());
+    private String key(int generation, Lsn end) {
+        return prefix + "%016X-%08X".formatted(end.value(), generation);
     }
 
-    /** @param end where the WAL of the writer ends that has shut down in {@code pgdata} */
-    void take(Lsn end, Path pgdata) throws IOException {
+    /** @param end where the WAL of the writer, {@code generation}, ends that has shut down in {@code pgdata} */
+    void take(int generation, Lsn end, Path pgdata) throws IOException {
+        String key = key(generation, end);
         List<String> before = objects.list(prefix);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (TarArchiveOutputStream tar = new TarArchiveOutputStream(new ZstdOutputStream(bytes))) {
@@ -65,9 +66,9 @@ final class Estate {
                 }
             }
         }
-        objects.putIfAbsent(key(end), bytes.toByteArray());
+        objects.putIfAbsent(key, bytes.toByteArray());
         for (String old : before) {
-            if (!old.equals(key(end))) {
+            if (!old.equals(key)) {
                 objects.delete(old);
             }
         }
@@ -97,17 +98,18 @@ final class Estate {
         }
     }
 
-    /** Unpacks what was left at {@code end}, if anything was. */
-    void give(Lsn end, Path pgdata, OsUser user) throws IOException {
-        if (!objects.exists(key(end))) {
+    /** Unpacks what {@code generation} left at {@code end}, if it did. */
+    void give(int generation, Lsn end, Path pgdata, OsUser user) throws IOException {
+        String key = key(generation, end);
+        if (!objects.exists(key)) {
             return;
         }
         try (TarArchiveInputStream tar =
-                new TarArchiveInputStream(new ZstdInputStream(new BufferedInputStream(objects.open(key(end)))))) {
+                new TarArchiveInputStream(new ZstdInputStream(new BufferedInputStream(objects.open(key))))) {
             for (TarArchiveEntry entry = tar.getNextEntry(); entry != null; entry = tar.getNextEntry()) {
                 String name = entry.getName();
                 if (!name.equals(STATISTICS) && !FREE_SPACE_MAP.matcher(name).matches()) {
-                    throw new IOException("unexpected entry: object=" + key(end) + " entry=" + name);
+                    throw new IOException("unexpected entry: object=" + key + " entry=" + name);
                 }
                 Path file = pgdata.resolve(name);
                 // A database that was made since has no directory before its WAL is replayed.

@@ -70,8 +70,8 @@ public final class SnapshotFiles implements StartFiles {
     }
 
     @Override
-    public void inherit(TimelineBase base, Lsn end, Path pgdata) throws IOException {
-        new Estate(objects, base.timeline()).give(end, pgdata, user);
+    public void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) throws IOException {
+        new Estate(objects, base.timeline()).give(parent, end, pgdata, user);
     }
 
     @Override
@@ -79,7 +79,7 @@ public final class SnapshotFiles implements StartFiles {
         PgControl control = PgControl.read(pgdata);
         if (control.systemIdentifier() == base.systemIdentifier()
                 && control.checkpoint().isAfter(base.end())) {
-            new Estate(objects, base.timeline()).take(control.shutdownEnd(), pgdata);
+            new Estate(objects, base.timeline()).take(control.timeline(), control.shutdownEnd(), pgdata);
         }
     }
 

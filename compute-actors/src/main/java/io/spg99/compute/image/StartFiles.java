@@ -27,10 +27,10 @@ public interface StartFiles {
 
     /**
      * Brings to {@code pgdata}, which was materialized, what PostgreSQL does not write to the WAL and the last writer left at an
-     * orderly stop: cumulative statistics, free space maps. Nothing if the timeline's last writer did not end in order at
+     * orderly stop: cumulative statistics, free space maps. Nothing if generation {@code parent} did not end in order at
      * exactly {@code end}. Blocks.
      */
-    void inherit(TimelineBase base, Lsn end, Path pgdata) throws IOException;
+    void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) throws IOException;
 
     /** Keeps that of a writer that has shut down in order, and whose WAL ends with its shutdown checkpoint. Blocks. */
     void bequeath(TimelineBase base, Path pgdata) throws IOException;

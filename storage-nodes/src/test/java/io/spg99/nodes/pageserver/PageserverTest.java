@@ -19,6 +19,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -54,15 +55,14 @@ class PageserverTest {
     private static final class Maker implements SnapshotMaker {
         final BlockingQueue<RedoJob> jobs = new LinkedBlockingQueue<>();
         final BlockingQueue<TimelineId> forgotten = new LinkedBlockingQueue<>();
-        volatile int failures;
+        final AtomicInteger failures = new AtomicInteger();
         volatile boolean blocked;
         final CountDownLatch interrupted = new CountDownLatch(1);
 
         @Override
         public Optional<Manifest> advance(RedoJob job) throws IOException {
             jobs.add(job);
-            if (failures > 0) {
-                failures--;
+            if (failures.getAndUpdate(left -> Math.max(left - 1, 0)) > 0) {
                 throw new IOException("no source has the WAL");
             }
             if (blocked) {
@@ -151,7 +151,7 @@ class PageserverTest {
 
     @Test
     void givenWorkThatFails_whenSomeTimeHasPassed_thenItIsTriedAgainWithWhatIsNewestThen() throws Exception {
-        maker.failures = 2;
+        maker.failures.set(2);
         advance(0x1001000, true);
         maker.next();
         advance(0x1002000, true);
@@ -186,13 +186,7 @@ class PageserverTest {
         expectSnapshot(0x1001000);
         TestProbe<PageserverReply> other = KIT.createTestProbe(PageserverReply.class);
         pageserver.tell(new PageserverCommand.Advance(
-                BASE,
-                "image",
-                WalHistory.of(1, BASE.start()),
-                new Lsn(0x1001000),
-                List.of(),
-                false,
-                other.getRef()));
+                BASE, "image", WalHistory.of(1, BASE.start()), new Lsn(0x1001000), List.of(), false, other.getRef()));
         other.expectMessage(PATIENCE, new PageserverReply.Snapshot(BASE.timeline(), new Lsn(0x1001000)));
     }
 }

@@ -135,19 +135,24 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     }
 
     @Override
+    public void layOut(String image, Path directory) throws IOException {
+        Cached cached = load(image);
+        if (!takeSpare(cached, directory)) {
+            copy(cached.files(), directory);
+        }
+        refill(cached, REFILL_DELAY);
+    }
+
+    @Override
     public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
         Cached cached = load(image);
         if (!cached.info().start().equals(base.start()) || cached.info().segmentSize() != base.segmentSize()) {
             throw new IOException("timeline does not begin with this image: timeline=" + base.timeline() + " image="
                     + image + " expected=" + cached.info().start() + " actual=" + base.start());
         }
-        if (!takeSpare(cached, pgdata)) {
-            copy(cached.files(), pgdata);
-        }
         byte[] nonce = new byte[PgControl.NONCE_LENGTH];
         random.nextBytes(nonce);
         PgControl.read(pgdata).writeAs(pgdata, base.systemIdentifier(), nonce);
-        refill(cached, REFILL_DELAY);
         return base.start();
     }
 

@@ -160,6 +160,9 @@ extern int synchronous_commit;
 #define PGC_S_OVERRIDE 10
 extern void *ShmemInitStruct(const char *name, size_t size, bool *found);
 extern void SetDataDir(const char *dir);
+extern void AddToDataDirLockFile(int target_line, const char *str);
+#define LOCK_FILE_LINE_DATA_DIR 2
+#define LOCK_FILE_LINE_PORT 4
 typedef void (*shmem_startup_hook_type)(void);
 extern shmem_startup_hook_type shmem_startup_hook;
 extern void SetConfigOption(const char *name, const char *value, int context, int source);
@@ -328,7 +331,12 @@ guard_hold_recovery(void)
             refuse("not a setting");
         *value++ = '\0';
         if (strcmp(line, "data_directory") == 0)
+        {
             SetDataDir(value);
+            AddToDataDirLockFile(LOCK_FILE_LINE_DATA_DIR, value);
+        }
+        else if (strcmp(line, "port") == 0)
+            AddToDataDirLockFile(LOCK_FILE_LINE_PORT, value);
         SetConfigOption(line, value, PGC_POSTMASTER, PGC_S_OVERRIDE);
     }
     read_control_file(shared);

@@ -71,7 +71,7 @@ final class CommitBench implements Runnable {
                 LocalPostgres.deleteTree(directory);
             }
         } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed", e);
+            throw new IllegalStateException("the benchmark failed: " + e, e);
         }
     }
 

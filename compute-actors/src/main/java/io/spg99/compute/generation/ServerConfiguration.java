@@ -3,6 +3,7 @@ package io.spg99.compute.generation;
 import io.spg99.compute.image.BaseImages;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -147,10 +148,10 @@ final class ServerConfiguration {
                 host    replication  all  all  reject
                 """.formatted(
                         BaseImages.SUPERUSER,
-                        BaseImages.SAFEKEEPER_ROLE,
+                        WriterNames.SAFEKEEPER_ROLE,
                         quoteWord(spec.databaseName()),
                         quoteWord(spec.roleName()),
-                        BaseImages.SAFEKEEPER_ROLE,
+                        WriterNames.SAFEKEEPER_ROLE,
                         quoteWord(spec.databaseName()),
                         quoteWord(spec.roleName()));
     }
@@ -162,9 +163,9 @@ final class ServerConfiguration {
 
     private static String ident(GenerationSpec spec) throws IOException {
         return identLine("local", OsUser.own(), BaseImages.SUPERUSER)
-                + identLine("local", OsUser.own(), BaseImages.SAFEKEEPER_ROLE)
+                + identLine("local", OsUser.own(), WriterNames.SAFEKEEPER_ROLE)
                 + identLine("local", OsUser.own(), spec.roleName())
-                + identLine("safekeeper", TlsIdentity.SAFEKEEPER, BaseImages.SAFEKEEPER_ROLE)
+                + identLine("safekeeper", TlsIdentity.SAFEKEEPER, WriterNames.SAFEKEEPER_ROLE)
                 + identLine("gateway", TlsIdentity.GATEWAY, spec.roleName());
     }
 

@@ -49,12 +49,6 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** PostgreSQL's superuser; local connections only. */
     public static final String SUPERUSER = "spg99_agent";
 
-    /** The role Safekeepers follow a writer as. */
-    public static final String SAFEKEEPER_ROLE = "spg99_safekeeper";
-
-    /** The physical replication slot that Safekeepers move when two of them have a writer's WAL. */
-    public static final String QUORUM_SLOT = "spg99_quorum";
-
     /** What the user's database is called before its first start. */
     public static final String USER_DATABASE = "spg99_user";
 

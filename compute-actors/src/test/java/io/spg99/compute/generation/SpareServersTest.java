@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
+import java.util.List;
 import java.util.Optional;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.junit.jupiter.api.AfterAll;
@@ -32,6 +33,10 @@ class SpareServersTest {
                 .until(node::waitingServer, Optional::isPresent)
                 .flatMap(ProcessHandle::of)
                 .orElseThrow();
+    }
+
+    private static List<String> postmasterFile(Path pgdata) throws IOException {
+        return Files.readAllLines(pgdata.resolve("postmaster.pid"));
     }
 
     private static ComputeNode warm(TestDatabase database) throws IOException {
@@ -56,6 +61,10 @@ class SpareServersTest {
                     assertEquals(
                             Long.toString(database.base.systemIdentifier()),
                             ask(client, "SELECT system_identifier FROM pg_control_system()"));
+                    assertEquals(pgdata.toString(), postmasterFile(pgdata).get(1));
+                    assertEquals(
+                            Integer.toString(serving.writer().port()),
+                            postmasterFile(pgdata).get(3));
                     assertEquals(
                             database.base.systemIdentifier(),
                             PgControl.read(pgdata).systemIdentifier());

@@ -178,7 +178,7 @@ final class CommitBench implements Runnable {
                 "PGPORT", file.get(3), "PGHOST", file.get(4), "PGUSER", dev.user(), "PGDATABASE", dev.get("database"));
     }
 
-    private static Map<String, String> local(LocalPostgres server) {
+    static Map<String, String> local(LocalPostgres server) {
         return Map.of(
                 "PGHOST",
                 server.socketDirectory().toString(),

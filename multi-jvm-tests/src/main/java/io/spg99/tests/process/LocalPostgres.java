@@ -5,6 +5,7 @@ import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.Programs;
+import io.spg99.storage.readthrough.RelationFile;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Files;
@@ -18,9 +19,11 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** Stock PostgreSQL 17 over a local directory, as one would run it without SPG99: the yardstick of the benchmarks. */
@@ -33,6 +36,7 @@ public final class LocalPostgres implements AutoCloseable {
     private final Path data;
     private final int port;
     private final Map<String, String> settings = new HashMap<>();
+    private Map<String, String> environment = Map.of();
     private @Nullable PostgresProcess server;
 
     private LocalPostgres(PostgresBinaries binaries, OsUser user, Path data, int port) {
@@ -87,6 +91,45 @@ public final class LocalPostgres implements AutoCloseable {
         return standby;
     }
 
+    /**
+     * A copy of this server, which must be stopped, without its relation files.
+     *
+     * @param directory   its own, new
+     * @param environment of its processes
+     * @param sizes       is given the files that are missing, and their sizes in blocks
+     */
+    public LocalPostgres withoutRelations(
+            Path directory, Map<String, String> environment, Map<RelationFile, Integer> sizes) throws IOException {
+        Path copy = user.createPrivateDirectory(directory).resolve("data");
+        user.createPrivateDirectory(copy);
+        try (Stream<Path> paths = Files.walk(data)) {
+            for (Path path : paths.skip(1).toList()) {
+                String name = data.relativize(path).toString();
+                Optional<RelationFile> file = RelationFile.parse(name);
+                if (Files.isDirectory(path)) {
+                    user.createPrivateDirectory(copy.resolve(name));
+                } else if (file.isPresent()) {
+                    sizes.put(file.get(), Math.toIntExact(Files.size(path) / RelationFile.BLOCK));
+                } else {
+                    Files.copy(path, copy.resolve(name));
+                    user.own(copy.resolve(name));
+                }
+            }
+        }
+        LocalPostgres server =
+                new LocalPostgres(binaries, user, copy, PostgresProcess.freePort(InetAddress.getLoopbackAddress()));
+        server.environment = Map.copyOf(environment);
+        return server;
+    }
+
+    public Path data() {
+        return data;
+    }
+
+    public OsUser user() {
+        return user;
+    }
+
     /** Starts the server and returns when it says that it accepts connections; no standby does. */
     public void start() throws IOException {
         PostgresProcess started = launch();
@@ -103,8 +146,8 @@ public final class LocalPostgres implements AutoCloseable {
         all.put("listen_addresses", "127.0.0.1");
         all.put("port", String.valueOf(port));
         all.put("unix_socket_directories", socketDirectory().toString());
-        PostgresProcess started =
-                PostgresProcess.start(new PostgresProcess.Launch(binaries, user, data, all, false, line -> {}));
+        PostgresProcess started = PostgresProcess.start(
+                new PostgresProcess.Launch(binaries, user, data, environment, all, false, line -> {}));
         server = started;
         return started;
     }

@@ -26,10 +26,14 @@ final class Launchers {
 
     private static final Logger LOG = LoggerFactory.getLogger(Launchers.class);
 
-    /** Reads a directory and a command, a line for each word, up to an empty one. Without a command it was not needed. */
+    /**
+     * Reads a directory, variables of the environment, a dash and a command, a line for each word, up to an empty one. Without
+     * a command it was not needed.
+     */
     private static final String SCRIPT =
             "set --; while IFS= read -r word && [ -n \"$word\" ]; do set -- \"$@\" \"$word\";"
-                    + " done; [ $# -gt 1 ] || exit 0; cd \"$1\" || exit 1; shift; exec \"$@\"";
+                    + " done; [ $# -gt 1 ] || exit 0; cd \"$1\" || exit 1; shift;"
+                    + " while [ \"$1\" != - ]; do export \"$1\"; shift; done; shift; exec \"$@\"";
 
     /** A new one is made when the start that used the last one is likely over. */
     private static final long REFILL_DELAY_MILLIS = 1000;
@@ -50,11 +54,19 @@ final class Launchers {
      *
      * @param parentDeathSignal whether the kernel is to send it SIGQUIT when this JVM ends
      * @param directory         its working directory
+     * @param environment       beside {@link PostgresProcess#environment}
      */
-    static Process run(OsUser user, boolean parentDeathSignal, Path directory, List<String> command)
+    static Process run(
+            OsUser user,
+            boolean parentDeathSignal,
+            Path directory,
+            Map<String, String> environment,
+            List<String> command)
             throws IOException {
         List<String> words = new ArrayList<>();
         words.add(directory.toString());
+        environment.forEach((name, value) -> words.add(name + "=" + value));
+        words.add("-");
         words.addAll(command);
         StringBuilder input = new StringBuilder();
         for (String word : words) {

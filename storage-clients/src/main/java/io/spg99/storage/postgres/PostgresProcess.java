@@ -64,6 +64,7 @@ public final class PostgresProcess {
      * What to start.
      *
      * @param dataDirectory belongs to {@code user}, mode 0700
+     * @param environment   beside what every server has
      * @param settings      override postgresql.conf; they are visible to everybody on this machine: no secrets
      * @param held          the server makes its memory and waits for {@link #proceed}; it must load the guard library
      * @param log           gets each line of the server's log, on a thread of its own
@@ -72,12 +73,25 @@ public final class PostgresProcess {
             PostgresBinaries binaries,
             OsUser user,
             Path dataDirectory,
+            Map<String, String> environment,
             Map<String, String> settings,
             boolean held,
             Consumer<String> log) {
 
         public Launch {
+            environment = Map.copyOf(environment);
             settings = Map.copyOf(settings);
+        }
+
+        /** With the environment that every server has. */
+        public Launch(
+                PostgresBinaries binaries,
+                OsUser user,
+                Path dataDirectory,
+                Map<String, String> settings,
+                boolean held,
+                Consumer<String> log) {
+            this(binaries, user, dataDirectory, Map.of(), settings, held, log);
         }
     }
 
@@ -130,7 +144,8 @@ public final class PostgresProcess {
     }
 
     static PostgresProcess start(Launch launch, boolean parentDeathSignal) throws IOException {
-        Process process = Launchers.run(launch.user(), parentDeathSignal, launch.dataDirectory(), command(launch));
+        Process process = Launchers.run(
+                launch.user(), parentDeathSignal, launch.dataDirectory(), launch.environment(), command(launch));
         PostgresProcess server = new PostgresProcess(launch, process);
         if (!launch.held()) {
             process.getOutputStream().close();

@@ -1,0 +1,225 @@
+package io.spg99.storage.readthrough;
+
+import java.io.IOException;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.MappedByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Set;
+import java.util.SortedMap;
+
+/**
+ * Which blocks of which files are on the local disk: a file that the agent and all processes of one PostgreSQL server have
+ * mapped, and change by compare-and-swap. docs/READ-THROUGH.md describes it; spg99_readthrough.c is the other user.
+ *
+ * <pre>
+ * header   magic 8 bytes "SPG99RT1", length u64, files u32, limit in ms u32, hits u64
+ * entry    database u32, relation u32, fork and segment u32, blocks u32, place u32, evictions u32, offset of its states u64
+ * …        sorted by the first three
+ * states   per file, from a multiple of 4 on: 4 bits per block, the lowest bits first
+ * </pre>
+ *
+ * Little endian. All but places, evictions, states and hits is written once, before anybody else maps the file.
+ */
+final class PresenceMap {
+
+    /** Bits and values of a block's state; those without {@link #READABLE} are {@link #MISSING} and two kinds of busy. */
+    static final int MISSING = 0;
+
+    static final int FILLING = 1;
+    static final int WRITING = 2;
+    static final int USED = 1;
+    static final int CUT = 2;
+    static final int DIRTY = 4;
+    static final int READABLE = 8;
+
+    /** What a file's name stands for. */
+    static final int ABSENT = 0;
+
+    static final int CREATING = 1;
+    static final int HERE = 2;
+    static final int GONE = 3;
+
+    private static final long MAGIC = ByteBuffer.wrap("SPG99RT1".getBytes(StandardCharsets.US_ASCII))
+            .order(ByteOrder.LITTLE_ENDIAN)
+            .getLong();
+
+    private static final int HEADER = 32;
+    private static final int LENGTH_OFFSET = 8;
+    private static final int FILES_OFFSET = 16;
+    private static final int LIMIT_OFFSET = 20;
+    private static final int HITS_OFFSET = 24;
+
+    private static final int ENTRY = 32;
+    private static final int BLOCKS_OFFSET = 12;
+    private static final int PLACE_OFFSET = 16;
+    private static final int EVICTIONS_OFFSET = 20;
+    private static final int STATES_OFFSET = 24;
+
+    private static final int STATE_BITS = 4;
+    private static final int PER_WORD = Integer.SIZE / STATE_BITS;
+
+    private static final VarHandle WORD = MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle LONG = MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
+
+    private final MappedByteBuffer bytes;
+    private final int files;
+
+    private PresenceMap(MappedByteBuffer bytes) {
+        this.bytes = bytes;
+        this.files = bytes.getInt(FILES_OFFSET);
+    }
+
+    /**
+     * Writes the map of a directory that has none of these files.
+     *
+     * @param sizes in blocks
+     * @param limit how long a read waits
+     */
+    static PresenceMap create(Path path, SortedMap<RelationFile, Integer> sizes, Duration limit) throws IOException {
+        long length = HEADER + (long) ENTRY * sizes.size();
+        for (int blocks : sizes.values()) {
+            length += statesLength(blocks);
+        }
+        if (length > Integer.MAX_VALUE) {
+            throw new IOException("presence map would be too large: files=" + sizes.size() + " bytes=" + length);
+        }
+        try (FileChannel channel = FileChannel.open(
+                path,
+                Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.READ, StandardOpenOption.WRITE),
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")))) {
+            MappedByteBuffer bytes = channel.map(FileChannel.MapMode.READ_WRITE, 0, length);
+            bytes.order(ByteOrder.LITTLE_ENDIAN);
+            bytes.putLong(0, MAGIC);
+            bytes.putLong(LENGTH_OFFSET, length);
+            bytes.putInt(FILES_OFFSET, sizes.size());
+            bytes.putInt(LIMIT_OFFSET, Math.toIntExact(limit.toMillis()));
+            int entry = HEADER;
+            int states = HEADER + ENTRY * sizes.size();
+            for (Map.Entry<RelationFile, Integer> size : sizes.entrySet()) {
+                RelationFile file = size.getKey();
+                bytes.putInt(entry, file.database());
+                bytes.putInt(entry + 4, file.relation());
+                bytes.putInt(entry + 8, file.forkSegment());
+                bytes.putInt(entry + BLOCKS_OFFSET, size.getValue());
+                bytes.putLong(entry + STATES_OFFSET, states);
+                entry += ENTRY;
+                states += statesLength(size.getValue());
+            }
+            return new PresenceMap(bytes);
+        }
+    }
+
+    /** @throws IOException if that is no presence map of this version */
+    static PresenceMap open(Path path) throws IOException {
+        try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            long size = channel.size();
+            if (size >= HEADER && size <= Integer.MAX_VALUE) {
+                MappedByteBuffer bytes = channel.map(FileChannel.MapMode.READ_WRITE, 0, size);
+                bytes.order(ByteOrder.LITTLE_ENDIAN);
+                if (bytes.getLong(0) == MAGIC && bytes.getLong(LENGTH_OFFSET) == size) {
+                    return new PresenceMap(bytes);
+                }
+            }
+            throw new IOException("not a presence map of this version: path=" + path + " bytes=" + size);
+        }
+    }
+
+    private static int statesLength(int blocks) {
+        return (blocks + PER_WORD - 1) / PER_WORD * Integer.BYTES;
+    }
+
+    int files() {
+        return files;
+    }
+
+    RelationFile file(int index) {
+        int entry = entry(index);
+        int forkSegment = bytes.getInt(entry + 8);
+        return new RelationFile(
+                bytes.getInt(entry),
+                bytes.getInt(entry + 4),
+                RelationFile.Fork.of(forkSegment >>> 24),
+                forkSegment & 0xFF_FFFF);
+    }
+
+    int blocks(int index) {
+        return bytes.getInt(entry(index) + BLOCKS_OFFSET);
+    }
+
+    /** Index of a file; negative if the map does not have it. */
+    int indexOf(RelationFile file) {
+        int low = 0;
+        int high = files - 1;
+        while (low <= high) {
+            int middle = (low + high) >>> 1;
+            int order = file(middle).compareTo(file);
+            if (order == 0) {
+                return middle;
+            }
+            if (order < 0) {
+                low = middle + 1;
+            } else {
+                high = middle - 1;
+            }
+        }
+        return -1;
+    }
+
+    int place(int index) {
+        return (int) WORD.getVolatile(bytes, entry(index) + PLACE_OFFSET);
+    }
+
+    boolean changePlace(int index, int from, int to) {
+        return WORD.compareAndSet(bytes, entry(index) + PLACE_OFFSET, from, to);
+    }
+
+    /** To be called before blocks are punched out, after they were claimed. */
+    void countEviction(int index) {
+        WORD.getAndAdd(bytes, entry(index) + EVICTIONS_OFFSET, 1);
+    }
+
+    int state(int index, int block) {
+        return ((int) WORD.getVolatile(bytes, word(index, block)) >>> shift(block)) & 15;
+    }
+
+    /** @return false if the state is not {@code from} */
+    boolean change(int index, int block, int from, int to) {
+        int word = word(index, block);
+        int shift = shift(block);
+        while (true) {
+            int old = (int) WORD.getVolatile(bytes, word);
+            if (((old >>> shift) & 15) != from) {
+                return false;
+            }
+            if (WORD.compareAndSet(bytes, word, old, (old & ~(15 << shift)) | (to << shift))) {
+                return true;
+            }
+        }
+    }
+
+    /** Blocks that reads found local, up to some hundreds less for each running process. */
+    long hits() {
+        return (long) LONG.getVolatile(bytes, HITS_OFFSET);
+    }
+
+    private static int entry(int index) {
+        return HEADER + ENTRY * index;
+    }
+
+    private int word(int index, int block) {
+        return (int) bytes.getLong(entry(index) + STATES_OFFSET) + block / PER_WORD * Integer.BYTES;
+    }
+
+    private static int shift(int block) {
+        return block % PER_WORD * STATE_BITS;
+    }
+}

@@ -1,0 +1,831 @@
+package io.spg99.storage.readthrough;
+
+import io.spg99.storage.postgres.OsUser;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Duration;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Queue;
+import java.util.SortedMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The agent of one data directory: fetches what PostgreSQL's processes ask for and writes it into their files.
+ *
+ * <p>The conversation, over a Unix socket, a connection per process (little endian):
+ *
+ * <pre>
+ * process -> agent   u32 kind, u32 index of the file in the map, u32 first block, u32 number of blocks
+ *                    kind 1: they are needed; kind 2: they will be, no answer
+ * agent -> process   u32: 0 look at the map again, 1 they cannot be had
+ * </pre>
+ *
+ * <p>A thread of its own takes requests and keeps what is under way. What was fetched is written by the thread that the
+ * {@link BlockSource} completes its result on. Nothing is written unless its state was changed from missing to filling
+ * before: no process writes to such a block.
+ */
+public final class ReadThrough implements AutoCloseable {
+
+    /** Largest number of blocks asked for at once: 512 kB. */
+    public static final int MOST_BLOCKS = 64;
+
+    private static final Logger LOG = LoggerFactory.getLogger(ReadThrough.class);
+
+    private static final String MAP = "map";
+    private static final String SOCKET = "socket";
+
+    private static final int REQUEST = 16;
+    private static final int KIND_NEED = 1;
+    private static final int KIND_HINT = 2;
+    private static final int STATUS_LOOK_AGAIN = 0;
+    private static final int STATUS_UNAVAILABLE = 1;
+
+    /** Blocks under way, 32 MB, beyond which nothing is fetched that nobody waits for. */
+    private static final int MOST_AHEAD = 4096;
+
+    /** Fetches at once for {@link #fetch}: the reads of PostgreSQL come first. */
+    private static final int BACKGROUND = 4;
+
+    /** Evicts down to 15/16 of the limit, so that it has not to be done for every block. */
+    private static final int EVICTION_SHARE = 16;
+
+    private final Path pgdata;
+    private final Path shared;
+    private final OsUser user;
+    private final PresenceMap map;
+    private final BlockSource source;
+    private final ReadThroughSettings settings;
+    private final Selector selector;
+    private final ServerSocketChannel server;
+    private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
+    private final AtomicBoolean evicting = new AtomicBoolean();
+    private final AtomicLong sinceEviction = new AtomicLong();
+    private final AtomicLong fetched = new AtomicLong();
+    private final AtomicLong evicted = new AtomicLong();
+    private final AtomicLong misses = new AtomicLong();
+    private final AtomicLong waitedNanos = new AtomicLong();
+    private final AtomicLong failed = new AtomicLong();
+
+    // Of the agent's thread alone.
+    private final Map<Integer, List<Fill>> fills = new HashMap<>();
+    private int blocksUnderWay;
+    private boolean sourceFails;
+
+    private volatile boolean closed;
+
+    /** Of the evicting thread alone: where it looked last, and its helper, which is started when it is first needed. */
+    private int evictionHand;
+
+    private @Nullable HolePunch punch;
+
+    /** One request to the source. */
+    private static final class Fill {
+        final int file;
+        final int first;
+        final int count;
+        final List<Need> waiting = new ArrayList<>();
+
+        Fill(int file, int first, int count) {
+            this.file = file;
+            this.first = first;
+            this.count = count;
+        }
+
+        boolean covers(int block) {
+            return block >= first && block < first + count;
+        }
+    }
+
+    /** Blocks that somebody waits for. */
+    private static final class Need {
+        final int file;
+        final int first;
+        final int count;
+        final long startNanos = System.nanoTime();
+        /** Completed with true when the blocks may be there, with false when they cannot be had. */
+        final CompletableFuture<Boolean> answer = new CompletableFuture<>();
+
+        int pending;
+
+        @Nullable
+        Throwable failure;
+
+        Need(int file, int first, int count) {
+            this.file = file;
+            this.first = first;
+            this.count = count;
+        }
+    }
+
+    private static final class Connection {
+        final SocketChannel channel;
+        final ByteBuffer request = ByteBuffer.allocate(REQUEST).order(ByteOrder.LITTLE_ENDIAN);
+        boolean waiting;
+
+        Connection(SocketChannel channel) {
+            this.channel = channel;
+        }
+    }
+
+    private ReadThrough(
+            Path pgdata,
+            Path shared,
+            OsUser user,
+            PresenceMap map,
+            BlockSource source,
+            ReadThroughSettings settings,
+            Selector selector,
+            ServerSocketChannel server) {
+        this.pgdata = pgdata;
+        this.shared = shared;
+        this.user = user;
+        this.map = map;
+        this.source = source;
+        this.settings = settings;
+        this.selector = selector;
+        this.server = server;
+    }
+
+    /**
+     * Makes the presence map of a data directory. Its directories must be there; files in {@code sizes} are made when they
+     * are first asked for, but for those that {@link #put} or {@link #adopt} are called with. If a relation has an init fork, that one must be
+     * {@link #put} before PostgreSQL starts, and the relation's other forks must not be in {@code sizes}: recovery makes them.
+     *
+     * @param shared where map and socket will be; must not exist; outside the data directory
+     * @param sizes  in blocks, at most a segment's
+     */
+    public static void prepare(
+            Path shared, OsUser user, SortedMap<RelationFile, Integer> sizes, ReadThroughSettings settings)
+            throws IOException {
+        user.createPrivateDirectory(shared);
+        Path file = shared.resolve(MAP);
+        PresenceMap.create(file, sizes, settings.readLimit());
+        user.own(file);
+    }
+
+    /**
+     * Begins to serve a directory that was prepared, or was served by another agent that is gone.
+     *
+     * @throws IOException if the map is none, or the socket cannot be made
+     */
+    public static ReadThrough open(
+            Path pgdata, Path shared, OsUser user, BlockSource source, ReadThroughSettings settings)
+            throws IOException {
+        PresenceMap map = PresenceMap.open(shared.resolve(MAP));
+        for (int file = 0; file < map.files(); file++) {
+            for (int block = 0; block < map.blocks(file); block++) {
+                if (map.state(file, block) == PresenceMap.FILLING) {
+                    map.change(file, block, PresenceMap.FILLING, PresenceMap.MISSING);
+                }
+            }
+        }
+        Path socket = shared.resolve(SOCKET);
+        Files.deleteIfExists(socket);
+        Selector selector = Selector.open();
+        ServerSocketChannel server = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+        try {
+            server.bind(UnixDomainSocketAddress.of(socket));
+            user.own(socket);
+            server.configureBlocking(false);
+            server.register(selector, SelectionKey.OP_ACCEPT);
+        } catch (IOException e) {
+            server.close();
+            selector.close();
+            throw e;
+        }
+        ReadThrough agent = new ReadThrough(pgdata, shared, user, map, source, settings, selector, server);
+        Thread.ofPlatform().name("readthrough-" + pgdata.getFileName()).daemon().start(agent::run);
+        return agent;
+    }
+
+    /**
+     * Writes blocks that PostgreSQL is going to need; those that are there already stay as they are. Blocks for as long as
+     * that takes.
+     *
+     * @param blocks whole ones
+     */
+    public void put(RelationFile file, int first, ByteBuffer blocks) throws IOException {
+        int index = require(file);
+        int count = blocks.remaining() / RelationFile.BLOCK;
+        int start = blocks.position();
+        for (int i = 0; i < count; i++) {
+            if (map.change(index, first + i, PresenceMap.MISSING, PresenceMap.FILLING)) {
+                ByteBuffer block = blocks.slice(start + i * RelationFile.BLOCK, RelationFile.BLOCK);
+                int outcome = PresenceMap.MISSING;
+                try {
+                    write(index, first + i, block);
+                    outcome = PresenceMap.READABLE;
+                } finally {
+                    map.change(index, first + i, PresenceMap.FILLING, outcome);
+                }
+            }
+        }
+    }
+
+    /**
+     * Takes blocks of a file that somebody put into the data directory, of the right size, before PostgreSQL starts. Never
+     * evicted: they need not be what the source has.
+     */
+    public void adopt(RelationFile file, int first, int count) {
+        int index = require(file);
+        map.changePlace(index, PresenceMap.ABSENT, PresenceMap.HERE);
+        for (int block = first; block < first + count; block++) {
+            map.change(index, block, PresenceMap.MISSING, PresenceMap.READABLE | PresenceMap.DIRTY);
+        }
+    }
+
+    private int require(RelationFile file) {
+        int index = map.indexOf(file);
+        if (index < 0) {
+            throw new IllegalArgumentException("file is not in the presence map: file=" + file);
+        }
+        return index;
+    }
+
+    /**
+     * Fetches everything that is missing: what a server without the library needs before it starts.
+     *
+     * @return fails if something could not be had in time
+     */
+    public CompletionStage<Void> hydrate() {
+        List<BlockRange> all = new ArrayList<>();
+        for (int file = 0; file < map.files(); file++) {
+            try {
+                materialise(file);
+            } catch (IOException e) {
+                return CompletableFuture.failedFuture(e);
+            }
+            if (map.blocks(file) > 0) {
+                all.add(new BlockRange(map.file(file), 0, map.blocks(file)));
+            }
+        }
+        return fetch(all);
+    }
+
+    /**
+     * Fetches what is missing of these blocks, in this order, a few at a time. Files that are not there, or shorter, are no error.
+     *
+     * @return completes when all are there; fails at the first that could not be had in time, and fetches no more then
+     */
+    public CompletionStage<Void> fetch(List<BlockRange> ranges) {
+        Deque<Need> needs = new ArrayDeque<>();
+        for (BlockRange range : ranges) {
+            int index = map.indexOf(range.file());
+            int end = index < 0 ? 0 : Math.min(map.blocks(index), range.first() + range.count());
+            for (int first = range.first(); first < end; first += MOST_BLOCKS) {
+                needs.add(new Need(index, first, Math.min(MOST_BLOCKS, end - first)));
+            }
+        }
+        CompletableFuture<Void> done = new CompletableFuture<>();
+        List<CompletableFuture<Void>> lanes = new ArrayList<>();
+        for (int i = 0; i < BACKGROUND; i++) {
+            CompletableFuture<Void> lane = new CompletableFuture<>();
+            lanes.add(lane);
+            submit(() -> fetchNext(needs, lane));
+        }
+        lanes.forEach(lane -> lane.whenComplete((nothing, e) -> {
+            if (e != null) {
+                done.completeExceptionally(e);
+            }
+        }));
+        CompletableFuture.allOf(lanes.toArray(CompletableFuture[]::new)).thenRun(() -> done.complete(null));
+        return done.minimalCompletionStage();
+    }
+
+    /** On the agent's thread. */
+    private void fetchNext(Deque<Need> needs, CompletableFuture<Void> lane) {
+        Need need = needs.poll();
+        if (need == null) {
+            lane.complete(null);
+            return;
+        }
+        need.answer.whenComplete((there, e) -> {
+            if (e != null || !there) {
+                needs.clear();
+                lane.completeExceptionally(new IOException(
+                        "blocks cannot be had: file=" + map.file(need.file).path() + " first=" + need.first + " count="
+                                + need.count,
+                        need.failure));
+            } else {
+                // Not by recursion: there may be thousands of blocks that are there already.
+                submit(() -> fetchNext(needs, lane));
+            }
+        });
+        process(need);
+    }
+
+    /**
+     * What has been read or written and is still here, in the order of files: what the next generation will need soon.
+     *
+     * @param most number of blocks
+     */
+    public List<BlockRange> used(int most) {
+        List<BlockRange> ranges = new ArrayList<>();
+        int left = most;
+        for (int file = 0; file < map.files() && left > 0; file++) {
+            if (map.place(file) == PresenceMap.HERE) {
+                left = usedOf(file, left, ranges);
+            }
+        }
+        return ranges;
+    }
+
+    private int usedOf(int file, int most, List<BlockRange> ranges) {
+        int left = most;
+        int blocks = map.blocks(file);
+        int first = 0;
+        while (first < blocks && left > 0) {
+            int end = first;
+            while (end < blocks && end - first < left && isUsed(map.state(file, end))) {
+                end++;
+            }
+            if (end > first) {
+                ranges.add(new BlockRange(map.file(file), first, end - first));
+                left -= end - first;
+            }
+            first = end + 1;
+        }
+        return left;
+    }
+
+    private static boolean isUsed(int state) {
+        int used = PresenceMap.READABLE | PresenceMap.USED;
+        return (state & used) == used && (state & PresenceMap.CUT) == 0;
+    }
+
+    /** Looks at all states: some milliseconds for each gigabyte of the database. */
+    public ReadThroughFigures figures() {
+        long resident = 0;
+        long dirty = 0;
+        long total = 0;
+        for (int file = 0; file < map.files(); file++) {
+            total += map.blocks(file);
+            for (int block = 0; block < map.blocks(file); block++) {
+                int state = map.state(file, block);
+                if ((state & PresenceMap.READABLE) != 0 && (state & PresenceMap.CUT) == 0) {
+                    resident++;
+                    dirty += (state & PresenceMap.DIRTY) == 0 ? 0 : 1;
+                }
+            }
+        }
+        return new ReadThroughFigures(
+                map.hits(),
+                misses.get(),
+                Duration.ofNanos(waitedNanos.get()),
+                fetched.get(),
+                failed.get(),
+                evicted.get(),
+                resident,
+                dirty,
+                total);
+    }
+
+    // Requests
+
+    private void run() {
+        try {
+            while (!closed) {
+                selector.select();
+                for (Runnable task = tasks.poll(); task != null; task = tasks.poll()) {
+                    task.run();
+                }
+                Iterator<SelectionKey> keys = selector.selectedKeys().iterator();
+                while (keys.hasNext()) {
+                    SelectionKey key = keys.next();
+                    keys.remove();
+                    serve(key);
+                }
+            }
+        } catch (IOException | RuntimeException e) {
+            LOG.error("read-through agent failed: pgdata={}", pgdata, e);
+        } finally {
+            closeAll();
+        }
+    }
+
+    private void serve(SelectionKey key) throws IOException {
+        if (!key.isValid()) {
+            return;
+        }
+        if (key.attachment() instanceof Connection connection) {
+            try {
+                receive(connection);
+            } catch (IOException e) {
+                LOG.debug("a process of PostgreSQL is gone: pgdata={}", pgdata, e);
+                connection.channel.close();
+            }
+            return;
+        }
+        SocketChannel channel = server.accept();
+        if (channel != null) {
+            channel.configureBlocking(false);
+            channel.register(selector, SelectionKey.OP_READ, new Connection(channel));
+        }
+    }
+
+    private void receive(Connection connection) throws IOException {
+        while (true) {
+            int got = connection.channel.read(connection.request);
+            if (got < 0) {
+                connection.channel.close();
+                return;
+            }
+            if (connection.request.hasRemaining()) {
+                return;
+            }
+            ByteBuffer request = connection.request.flip();
+            int kind = request.getInt();
+            int file = request.getInt();
+            int first = request.getInt();
+            int count = request.getInt();
+            connection.request.clear();
+            boolean valid = file >= 0
+                    && file < map.files()
+                    && first >= 0
+                    && count > 0
+                    && count <= map.blocks(file)
+                    && first <= map.blocks(file) - count;
+            if (valid && kind == KIND_HINT) {
+                startFills(file, first, first + count, null);
+            } else if (valid && kind == KIND_NEED && !connection.waiting) {
+                need(connection, file, first, count);
+            } else {
+                throw new IOException("not a request: kind=" + kind + " file=" + file + " first=" + first + " count="
+                        + count + " waiting=" + connection.waiting);
+            }
+        }
+    }
+
+    private void need(Connection connection, int file, int first, int count) {
+        Need need = new Need(file, first, count);
+        connection.waiting = true;
+        need.answer.thenAccept(there -> {
+            connection.waiting = false;
+            waitedNanos.addAndGet(System.nanoTime() - need.startNanos);
+            if (!there) {
+                failed.incrementAndGet();
+            }
+            ByteBuffer status = ByteBuffer.allocate(Integer.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+            status.putInt(there ? STATUS_LOOK_AGAIN : STATUS_UNAVAILABLE).flip();
+            try {
+                connection.channel.write(status);
+                if (status.hasRemaining()) {
+                    connection.channel.close(); // it does not read its answers
+                }
+            } catch (IOException e) {
+                LOG.debug("a process of PostgreSQL did not wait: pgdata={}", pgdata, e);
+            }
+        });
+        for (int block = first; block < first + count; block++) {
+            if (map.state(file, block) <= PresenceMap.FILLING) {
+                misses.incrementAndGet();
+            }
+        }
+        process(need);
+    }
+
+    private void process(Need need) {
+        need.pending = 0;
+        need.failure = null;
+        startFills(need.file, need.first, need.first + need.count, need);
+        if (need.pending == 0) {
+            need.answer.complete(true);
+        }
+    }
+
+    /** Fetches what is missing; without a need, only as much as may be under way. */
+    private void startFills(int file, int from, int to, @Nullable Need need) {
+        int block = from;
+        while (block < to) {
+            int state = map.state(file, block);
+            if (state == PresenceMap.FILLING) {
+                Fill running = fillOf(file, block);
+                if (running != null && need != null) {
+                    need.pending++;
+                    running.waiting.add(need);
+                }
+                // One that nobody fetches is being evicted: the process looks again until it is missing.
+                block = running == null ? block + 1 : running.first + running.count;
+            } else if (state != PresenceMap.MISSING) {
+                block++;
+            } else if (need == null && blocksUnderWay >= MOST_AHEAD) {
+                return;
+            } else {
+                block = startFill(file, block, to, need);
+            }
+        }
+    }
+
+    private @Nullable Fill fillOf(int file, int block) {
+        for (Fill fill : fills.getOrDefault(file, List.of())) {
+            if (fill.covers(block)) {
+                return fill;
+            }
+        }
+        return null;
+    }
+
+    /** @return the first block that is not under way now */
+    private int startFill(int file, int first, int limit, @Nullable Need need) {
+        int end = first;
+        while (end < limit
+                && end - first < MOST_BLOCKS
+                && map.change(file, end, PresenceMap.MISSING, PresenceMap.FILLING)) {
+            end++;
+        }
+        if (end == first) {
+            return first; // somebody was faster: look again
+        }
+        Fill fill = new Fill(file, first, end - first);
+        if (need != null) {
+            need.pending++;
+            fill.waiting.add(need);
+        }
+        fills.computeIfAbsent(file, key -> new ArrayList<>(1)).add(fill);
+        blocksUnderWay += fill.count;
+        CompletionStage<ByteBuffer> bytes;
+        try {
+            bytes = source.read(map.file(file), first, fill.count);
+        } catch (RuntimeException e) {
+            bytes = CompletableFuture.failedFuture(e);
+        }
+        bytes.toCompletableFuture()
+                .copy()
+                .orTimeout(settings.attemptLimit().toMillis(), TimeUnit.MILLISECONDS)
+                .thenAccept(content -> accept(fill, content))
+                .whenComplete((nothing, e) -> {
+                    int outcome = e == null ? PresenceMap.READABLE : PresenceMap.MISSING;
+                    for (int block = fill.first; block < fill.first + fill.count; block++) {
+                        map.change(file, block, PresenceMap.FILLING, outcome);
+                    }
+                    submit(() -> onFilled(fill, e));
+                    evictIfDue();
+                });
+        return end;
+    }
+
+    private void accept(Fill fill, ByteBuffer content) {
+        int expected = fill.count * RelationFile.BLOCK;
+        if (content.remaining() != expected) {
+            throw new IllegalStateException(
+                    "source gave other blocks: expectedBytes=" + expected + " actual=" + content.remaining());
+        }
+        try {
+            write(fill.file, fill.first, content);
+        } catch (IOException e) {
+            throw new CompletionException(e);
+        }
+        fetched.addAndGet(fill.count);
+        sinceEviction.addAndGet(fill.count);
+    }
+
+    private void onFilled(Fill fill, @Nullable Throwable failure) {
+        blocksUnderWay -= fill.count;
+        List<Fill> others = fills.get(fill.file);
+        if (others != null) {
+            others.remove(fill);
+            if (others.isEmpty()) {
+                fills.remove(fill.file);
+            }
+        }
+        report(fill, failure);
+        for (Need need : fill.waiting) {
+            need.pending--;
+            if (failure != null) {
+                need.failure = failure;
+            }
+            if (need.pending == 0) {
+                settle(need);
+            }
+        }
+    }
+
+    /** Says it once, and once more when it is over. */
+    private void report(Fill fill, @Nullable Throwable failure) {
+        if (failure != null && !sourceFails) {
+            LOG.warn(
+                    "blocks could not be fetched, trying again: pgdata={} file={} first={} count={}",
+                    pgdata,
+                    map.file(fill.file).path(),
+                    fill.first,
+                    fill.count,
+                    failure);
+        } else if (failure == null && sourceFails) {
+            LOG.info("blocks are fetched again: pgdata={}", pgdata);
+        }
+        sourceFails = failure != null;
+    }
+
+    private void settle(Need need) {
+        Throwable failure = need.failure;
+        boolean hopeless = failure != null && isUnreadable(failure);
+        long waited = System.nanoTime() - need.startNanos;
+        if (failure == null) {
+            need.answer.complete(true);
+        } else if (hopeless || waited >= settings.readLimit().toNanos() || closed) {
+            LOG.error(
+                    "a read fails, its blocks cannot be had: pgdata={} file={} first={} count={} waited={}ms",
+                    pgdata,
+                    map.file(need.file).path(),
+                    need.first,
+                    need.count,
+                    TimeUnit.NANOSECONDS.toMillis(waited),
+                    failure);
+            need.answer.complete(false);
+        } else {
+            CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS)
+                    .execute(() -> submit(() -> process(need)));
+        }
+    }
+
+    private static boolean isUnreadable(Throwable failure) {
+        for (Throwable e = failure; e != null; e = e.getCause()) {
+            if (e instanceof UnreadableBlocksException) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private void submit(Runnable task) {
+        tasks.add(task);
+        selector.wakeup();
+    }
+
+    // Files
+
+    private void write(int file, int first, ByteBuffer content) throws IOException {
+        materialise(file);
+        try (FileChannel channel =
+                FileChannel.open(pgdata.resolve(map.file(file).path()), StandardOpenOption.WRITE)) {
+            long position = (long) first * RelationFile.BLOCK;
+            while (content.hasRemaining()) {
+                position += channel.write(content, position);
+            }
+        }
+    }
+
+    /** Makes the sparse file unless it is there, or somebody is making it. */
+    private void materialise(int file) throws IOException {
+        if (!map.changePlace(file, PresenceMap.ABSENT, PresenceMap.CREATING)) {
+            return;
+        }
+        Path path = pgdata.resolve(map.file(file).path());
+        int outcome = PresenceMap.ABSENT;
+        try {
+            Files.createFile(path, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+            user.own(path);
+            try (RandomAccessFile sparse = new RandomAccessFile(path.toFile(), "rw")) {
+                sparse.setLength((long) map.blocks(file) * RelationFile.BLOCK);
+            }
+            outcome = PresenceMap.HERE;
+        } finally {
+            map.changePlace(file, PresenceMap.CREATING, outcome);
+        }
+    }
+
+    // Eviction
+
+    private void evictIfDue() {
+        boolean due = sinceEviction.get() > settings.cacheLimit() / RelationFile.BLOCK / EVICTION_SHARE;
+        if (due && !closed && evicting.compareAndSet(false, true)) {
+            Thread.ofPlatform()
+                    .name("readthrough-evict-" + pgdata.getFileName())
+                    .daemon()
+                    .start(this::evictToLimit);
+        }
+    }
+
+    private void evictToLimit() {
+        boolean more = false;
+        try {
+            sinceEviction.set(0);
+            long limit = settings.cacheLimit() / RelationFile.BLOCK;
+            long excess = figures().residentBlocks() - (limit - limit / EVICTION_SHARE);
+            more = excess <= 0 || evict(excess) > 0;
+        } catch (IOException e) {
+            LOG.warn("nothing could be evicted: pgdata={}", pgdata, e);
+        } finally {
+            evicting.set(false);
+        }
+        if (more) {
+            evictIfDue(); // what came meanwhile
+        }
+    }
+
+    /**
+     * Gives back the disk space of blocks that the source has as they are, those first that were not read for longest.
+     * Blocks for as long as that takes.
+     *
+     * @return how many: fewer than {@code blocks} if there are no more
+     * @throws IOException if the program that does it was not built, or the file system cannot
+     */
+    public synchronized long evict(long blocks) throws IOException {
+        if (punch == null) {
+            Optional<HolePunch> started = HolePunch.start(pgdata, shared);
+            punch = started.orElseThrow(() -> new IOException("the program that gives disk space back was not built"));
+        }
+        long done = 0;
+        // Twice round: the first look at a block that was used only says that it must be used again to stay.
+        for (int seen = 0; seen < 2 * map.files() + 1 && done < blocks && !closed; seen++) {
+            done += evictFrom(evictionHand, blocks - done, punch);
+            if (done < blocks) {
+                evictionHand = (evictionHand + 1) % Math.max(1, map.files());
+            }
+        }
+        evicted.addAndGet(done);
+        return done;
+    }
+
+    private long evictFrom(int file, long most, HolePunch with) throws IOException {
+        if (file >= map.files() || map.place(file) != PresenceMap.HERE) {
+            return 0;
+        }
+        long done = 0;
+        int block = 0;
+        while (block < map.blocks(file) && done < most) {
+            int end = block;
+            while (end < map.blocks(file)
+                    && done + end - block < most
+                    && map.change(file, end, PresenceMap.READABLE, PresenceMap.FILLING)) {
+                end++;
+            }
+            if (end > block) {
+                punchOut(file, block, end, with);
+                done += end - block;
+            } else {
+                map.change(file, end, PresenceMap.READABLE | PresenceMap.USED, PresenceMap.READABLE);
+                end++;
+            }
+            block = end;
+        }
+        return done;
+    }
+
+    private void punchOut(int file, int first, int end, HolePunch with) throws IOException {
+        map.countEviction(file);
+        int outcome = PresenceMap.READABLE;
+        try {
+            with.punch(
+                    map.file(file).path(),
+                    (long) first * RelationFile.BLOCK,
+                    (long) (end - first) * RelationFile.BLOCK);
+            outcome = PresenceMap.MISSING;
+        } finally {
+            for (int block = first; block < end; block++) {
+                map.change(file, block, PresenceMap.FILLING, outcome);
+            }
+        }
+    }
+
+    /** Stops serving; reads that need something wait for another agent then. Files stay. Does not block. */
+    @Override
+    public void close() {
+        closed = true;
+        selector.wakeup();
+    }
+
+    private void closeAll() {
+        try {
+            for (SelectionKey key : selector.keys()) {
+                key.channel().close();
+            }
+            selector.close();
+            HolePunch running = punch;
+            if (running != null) {
+                running.close();
+            }
+        } catch (IOException e) {
+            LOG.warn("read-through agent could not close everything: pgdata={}", pgdata, e);
+        }
+    }
+}

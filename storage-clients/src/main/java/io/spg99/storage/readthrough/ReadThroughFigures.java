@@ -1,0 +1,27 @@
+package io.spg99.storage.readthrough;
+
+import java.time.Duration;
+
+/**
+ * What one data directory's cache has done since it was opened. Blocks are 8 kB.
+ *
+ * @param hits           blocks that reads of PostgreSQL found local, since the directory was made; some hundreds per process behind
+ * @param misses         blocks that a read had to wait for
+ * @param waited         by all those reads together
+ * @param fetchedBlocks  fetched for any reason, reading ahead included
+ * @param failedReads    reads that ended with an I/O error
+ * @param evictedBlocks  given back
+ * @param residentBlocks of the snapshot's files, local now
+ * @param dirtyBlocks    of these, newer than the snapshot
+ * @param totalBlocks    of the snapshot's files
+ */
+public record ReadThroughFigures(
+        long hits,
+        long misses,
+        Duration waited,
+        long fetchedBlocks,
+        long failedReads,
+        long evictedBlocks,
+        long residentBlocks,
+        long dirtyBlocks,
+        long totalBlocks) {}

@@ -1,0 +1,55 @@
+package io.spg99.storage.readthrough;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+
+/** A source whose every byte of block n is n + 1. It can be held, and can fail. */
+final class PatternSource implements BlockSource {
+
+    /** What was asked for. */
+    final List<BlockRange> requests = new CopyOnWriteArrayList<>();
+
+    private volatile CompletableFuture<Void> gate = CompletableFuture.completedFuture(null);
+    private volatile @Nullable IOException failure;
+
+    void hold() {
+        gate = new CompletableFuture<>();
+    }
+
+    void release() {
+        gate.complete(null);
+    }
+
+    void failWith(@Nullable IOException e) {
+        failure = e;
+    }
+
+    /** Sum of the bytes of blocks {@code first} to {@code first + count - 1}. */
+    static long sum(int first, int count) {
+        long sum = 0;
+        for (int block = first; block < first + count; block++) {
+            sum += (block + 1L) * RelationFile.BLOCK;
+        }
+        return sum;
+    }
+
+    @Override
+    public CompletionStage<ByteBuffer> read(RelationFile file, int first, int count) {
+        requests.add(new BlockRange(file, first, count));
+        IOException e = failure;
+        if (e != null) {
+            return CompletableFuture.failedFuture(e);
+        }
+        byte[] bytes = new byte[count * RelationFile.BLOCK];
+        for (int i = 0; i < count; i++) {
+            Arrays.fill(bytes, i * RelationFile.BLOCK, (i + 1) * RelationFile.BLOCK, (byte) (first + i + 1));
+        }
+        return gate.thenApply(nothing -> ByteBuffer.wrap(bytes));
+    }
+}

@@ -127,6 +127,32 @@ class MainJobIT {
     }
 
     @Test
+    void givenAWriterThatStopped_whenASnapshotWasMade_thenTheNextWakeStartsOnItAndNothingIsLost() throws Exception {
+        Target kept = create("snapshots", "app", "");
+        try (Connection connection = kept.connect();
+                Statement statement = connection.createStatement()) {
+            statement.execute("CREATE TABLE numbered (id serial PRIMARY KEY, v text)");
+            statement.execute("INSERT INTO numbered (v) SELECT 'x' FROM generate_series(1, 1000)");
+            statement.execute("CREATE UNLOGGED TABLE volatile (id int)");
+            statement.execute("INSERT INTO volatile VALUES (1)");
+        }
+        dev.api().stop(kept.tenant(), kept.database());
+        dev.api()
+                .awaitDatabase(
+                        kept.tenant(),
+                        kept.database(),
+                        Duration.ofSeconds(30),
+                        json -> json.path("snapshot_lsn").isTextual()
+                                && json.path("snapshot_lsn").equals(json.path("wal_lsn")));
+
+        try (Connection connection = kept.connect()) {
+            assertEquals(1000, number(connection, "SELECT count(*) FROM numbered"));
+            assertEquals(1001, number(connection, "INSERT INTO numbered (v) VALUES ('y') RETURNING id"));
+            assertEquals(0, number(connection, "SELECT count(*) FROM volatile"));
+        }
+    }
+
+    @Test
     void givenAnIdleTimeout_whenTheLastClientLeaves_thenItStopsByItself() throws Exception {
         Target idle = create("idle", "app", ",\"idle_timeout\":\"1s\"");
         try (Connection connection = idle.connect()) {

@@ -1,7 +1,9 @@
 package io.spg99.storage.quorum;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.storage.safekeeper.SafekeeperCommand;
 import io.spg99.storage.safekeeper.SafekeeperId;
@@ -20,6 +22,7 @@ import java.util.Map;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -43,6 +46,18 @@ class WalQuorumTest {
     private final Map<SafekeeperId, TestProbe<SafekeeperCommand>> probes = new HashMap<>();
     private final TestProbe<QuorumReply> asker = kit.createTestProbe(QuorumReply.class);
     private final TestProbe<QuorumEvent> owner = kit.createTestProbe(QuorumEvent.class);
+    private final TestProbe<QuorumEvent.Advanced> advances = kit.createTestProbe(QuorumEvent.Advanced.class);
+
+    /** Hears of everything; what is said often goes elsewhere. */
+    private final ActorRef<QuorumEvent> listener = kit.spawn(Behaviors.receiveMessage(event -> {
+        if (event instanceof QuorumEvent.Advanced advanced) {
+            advances.getRef().tell(advanced);
+        } else {
+            owner.getRef().tell(event);
+        }
+        return Behaviors.same();
+    }));
+
     private final ActorRef<QuorumCommand> quorum;
 
     WalQuorumTest() {
@@ -238,7 +253,7 @@ class WalQuorumTest {
     @Test
     void givenAWriter_whenTwoHaveItsFirstRecords_thenFollowingAndTheQuorumPositionMoves() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), listener));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
 
@@ -259,7 +274,7 @@ class WalQuorumTest {
 
     private ActorRef<SafekeeperReply> followed(int generation) {
         prepared(generation);
-        quorum.tell(new QuorumCommand.Follow(generation, WRITER, asker.getRef(), owner.getRef()));
+        quorum.tell(new QuorumCommand.Follow(generation, WRITER, asker.getRef(), listener));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
         position(SK1, replies, generation, 150);
@@ -317,7 +332,7 @@ class WalQuorumTest {
     @Test
     void givenAFollowedWriter_whenARefusalOfItsOwnPromiseComesLate_thenItIsFollowedStill() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), listener));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
         replies.tell(new SafekeeperReply.Refused(SK2, TIMELINE, 2, 2));
@@ -330,7 +345,7 @@ class WalQuorumTest {
     @Test
     void givenOneThatOnlySeemedLost_whenAskedAgain_thenItIsLookedAfterAsBefore() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), listener));
         ActorRef<SafekeeperReply> replies =
                 expect(SK1, SafekeeperCommand.Attach.class).replyTo();
         expect(SK2, SafekeeperCommand.Attach.class);
@@ -344,7 +359,7 @@ class WalQuorumTest {
     @Test
     void givenARestoredSafekeeper_whenAnotherIsAttached_thenItMayFillFromTheRestored() {
         restored();
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), listener));
 
         assertEquals(
                 List.of(source(SK2), source(SK3)),
@@ -354,13 +369,42 @@ class WalQuorumTest {
     @Test
     void givenAFollowedWriter_whenReleased_thenAllAreDetached() {
         prepared(2);
-        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), owner.getRef()));
+        quorum.tell(new QuorumCommand.Follow(2, WRITER, asker.getRef(), listener));
         quorum.tell(new QuorumCommand.Release(2));
 
         for (SafekeeperId id : SafekeeperId.ALL) {
             assertEquals(2, expect(id, SafekeeperCommand.Detach.class).generation());
         }
         asker.expectMessageClass(QuorumReply.Unavailable.class);
+    }
+
+    @Test
+    void givenAFollowedWriter_whenItsWalMovesAndItIsReleased_thenTheOwnerHearsHowFarTwoHaveIt() {
+        ActorRef<SafekeeperReply> replies = followed(2);
+        QuorumEvent.Advanced begun = advances.receiveMessage();
+        assertEquals(new QuorumEvent.Advanced(2, history(), at(100), begun.sources(), true), begun);
+        QuorumEvent.Advanced running = advances.receiveMessage();
+        assertEquals(at(140), running.end());
+        assertEquals(history().append(2, at(100)), running.history());
+        assertFalse(running.over());
+        advances.expectNoMessage(QUICK.watchInterval().multipliedBy(2));
+
+        quorum.tell(new QuorumCommand.Release(2));
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            expect(id, SafekeeperCommand.Detach.class);
+            expect(id, SafekeeperCommand.GetPosition.class);
+        }
+        replies.tell(new SafekeeperReply.Position(SK1, TIMELINE, 2, 2, at(200), false));
+        QuorumEvent.Advanced first = advances.receiveMessage();
+        assertEquals(at(140), first.end());
+        assertTrue(first.over());
+        replies.tell(new SafekeeperReply.Position(SK2, TIMELINE, 2, 2, at(200), false));
+        assertEquals(at(200), advances.receiveMessage().end());
+        // What the writer left may be served now.
+        SafekeeperCommand.QuorumPosition served = expect(SK1, SafekeeperCommand.QuorumPosition.class);
+        while (!served.lsn().equals(at(200))) {
+            served = expect(SK1, SafekeeperCommand.QuorumPosition.class);
+        }
     }
 
     @Test

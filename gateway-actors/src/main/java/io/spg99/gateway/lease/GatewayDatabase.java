@@ -16,7 +16,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One database as one Gateway sees it: holds the lease for all of this Gateway's sessions. Child of
+ * One database as one Gateway sees it: holds the lease for all of this Gateway's sessions, which share a pool. Child of
  * {@link GatewayRegistry}, stopped by it when the last session has gone. If it fails, every session is told that its
  * writer is lost: nobody would renew the lease.
  *
@@ -31,14 +31,17 @@ import org.slf4j.LoggerFactory;
  * any                       -- last Return -----------> Release, no lease
  * </pre>
  *
- * The place of pooling: a later checkout of a server connection replaces the bare grant of an address.
+ * A holder is a pool of server connections; whom it lends them to is no business of actors.
  */
 final class GatewayDatabase {
 
     sealed interface Command {}
 
-    /** @param counted whether the connection counts as activity of the database */
-    record Checkout(LeaseHolder holder, boolean counted) implements Command {}
+    /** @param connections client connections that count as activity of the database */
+    record Checkout(LeaseHolder holder, int connections) implements Command {}
+
+    /** The holder has so many of them now. */
+    record Count(LeaseHolder holder, int connections) implements Command {}
 
     record Return(LeaseHolder holder) implements Command {}
 
@@ -71,7 +74,7 @@ final class GatewayDatabase {
     static final int MAX_AHEAD = 20;
 
     /** @param generation the lease it was granted last; zero while it waits for one */
-    private record Holder(boolean counted, int generation) {
+    private record Holder(int connections, int generation) {
         boolean waits() {
             return generation == 0;
         }
@@ -141,6 +144,7 @@ final class GatewayDatabase {
     private Behavior<Command> onCommand(Command command) {
         switch (command) {
             case Checkout checkout -> onCheckout(checkout);
+            case Count count -> onCount(count);
             case Return returned -> onReturn(returned);
             case ConnectFailed failed -> onConnectFailed(failed);
             case FromDatabase from -> onEvent(from.event());
@@ -164,12 +168,20 @@ final class GatewayDatabase {
 
     private void onCheckout(Checkout checkout) {
         checkouts++;
-        holders.put(checkout.holder(), new Holder(checkout.counted(), 0));
+        holders.put(checkout.holder(), new Holder(checkout.connections(), 0));
         if (lease.isPresent() && !acquiring) {
             grantWaiting(lease.get());
         } else {
             acquire(Duration.ZERO);
             coming.ifPresent(next -> tellComing(next, checkout.holder()));
+        }
+    }
+
+    private void onCount(Count count) {
+        Holder holder = holders.get(count.holder());
+        if (holder != null) {
+            holders.put(count.holder(), new Holder(count.connections(), holder.generation()));
+            renewIfChanged();
         }
     }
 
@@ -190,7 +202,7 @@ final class GatewayDatabase {
         if (holder == null) {
             return;
         }
-        holders.put(failed.holder(), new Holder(holder.counted(), 0));
+        holders.put(failed.holder(), new Holder(holder.connections(), 0));
         Lease current = lease.orElse(null);
         if (current != null && current.generation() > failed.generation() && !acquiring) {
             grantWaiting(current);
@@ -242,11 +254,20 @@ final class GatewayDatabase {
                     granted.writer().port());
         }
         acquired();
-        Lease next = new Lease(granted.generation(), granted.writer());
+        Lease next = new Lease(granted.generation(), granted.writer(), granted.serverConnections());
+        boolean shareChanged = lease.filter(same -> same.serverConnections() != next.serverConnections())
+                .isPresent();
         lease = Optional.of(next);
         countTold = -1;
         timers.startTimerWithFixedDelay(
                 RenewDue.INSTANCE, RenewDue.INSTANCE, granted.ttl().dividedBy(RENEWALS_PER_TTL));
+        if (shareChanged) {
+            holders.forEach((holder, state) -> {
+                if (!state.waits()) {
+                    holder.granted(next);
+                }
+            });
+        }
         grantWaiting(next);
     }
 
@@ -312,7 +333,7 @@ final class GatewayDatabase {
 
     private void grantWaiting(Lease current) {
         for (LeaseHolder holder : waiting()) {
-            holders.computeIfPresent(holder, (same, state) -> new Holder(state.counted(), current.generation()));
+            holders.computeIfPresent(holder, (same, state) -> new Holder(state.connections(), current.generation()));
             holder.granted(current);
         }
         renewIfChanged();
@@ -340,7 +361,7 @@ final class GatewayDatabase {
     }
 
     private int counted() {
-        return (int) holders.values().stream().filter(Holder::counted).count();
+        return holders.values().stream().mapToInt(Holder::connections).sum();
     }
 
     private void release() {

@@ -13,8 +13,13 @@ public sealed interface LeaseEvent extends GatewayMessage {
      */
     record Coming(int generation, WriterLocation writer) implements LeaseEvent {}
 
-    /** @param ttl the Gateway renews within this time, or the lease is taken to be given back */
-    record Granted(int generation, WriterLocation writer, Duration ttl) implements LeaseEvent {}
+    /**
+     * Said again when the share changes.
+     *
+     * @param ttl               the Gateway renews within this time, or the lease is taken to be given back
+     * @param serverConnections connections that this Gateway may have open to the writer
+     */
+    record Granted(int generation, WriterLocation writer, Duration ttl, int serverConnections) implements LeaseEvent {}
 
     /** Why a writer may not be used any longer. */
     enum Reason {

@@ -143,7 +143,24 @@ public final class ConnectionPools {
     private void grant(String gateway, ActorRef<LeaseEvent> replyTo, PoolsCommand.WriterReady at) {
         Held before = leases.get(gateway);
         leases.put(gateway, new Held(replyTo, before == null ? Optional.empty() : before.connections(), expiry()));
-        replyTo.tell(new LeaseEvent.Granted(at.generation(), at.writer(), settings.leaseTtl()));
+        replyTo.tell(granted(at));
+        if (before == null) {
+            tellShare(gateway);
+        }
+    }
+
+    private LeaseEvent.Granted granted(PoolsCommand.WriterReady at) {
+        int share = Math.max(1, settings.serverConnections() / Math.max(1, leases.size()));
+        return new LeaseEvent.Granted(at.generation(), at.writer(), settings.leaseTtl(), share);
+    }
+
+    /** The number of Gateways has changed, and so has the share of each. */
+    private void tellShare(String exceptGateway) {
+        writer.ifPresent(at -> leases.forEach((gateway, held) -> {
+            if (!gateway.equals(exceptGateway)) {
+                held.replyTo().tell(granted(at));
+            }
+        }));
     }
 
     private void onRenew(LeaseCommand.Renew renew) {
@@ -171,6 +188,7 @@ public final class ConnectionPools {
         }
         if (all || writer.map(PoolsCommand.WriterReady::generation).orElse(0) == release.generation()) {
             changeLeases(() -> leases.remove(release.gateway()));
+            tellShare("");
         }
     }
 
@@ -189,8 +207,10 @@ public final class ConnectionPools {
         refusal = Optional.empty();
         demanded = false;
         idleSince = clock.instant();
-        waiting.forEach((gateway, waiter) -> grant(gateway, waiter.replyTo(), ready));
+        waiting.forEach(
+                (gateway, waiter) -> leases.put(gateway, new Held(waiter.replyTo(), Optional.empty(), expiry())));
         waiting.clear();
+        tellShare("");
     }
 
     private void onWriterGone(LeaseEvent.Reason reason) {
@@ -226,7 +246,11 @@ public final class ConnectionPools {
         Instant now = clock.instant();
         waiting.values().removeIf(waiter -> !waiter.expires().isAfter(now));
         demanded = demanded && !waiting.isEmpty();
+        int before = leases.size();
         changeLeases(() -> leases.values().removeIf(held -> !held.expires().isAfter(now)));
+        if (leases.size() != before) {
+            tellShare("");
+        }
         boolean unconfirmed =
                 leases.values().stream().anyMatch(held -> held.connections().isEmpty());
         if (writer.isPresent()

@@ -62,7 +62,7 @@ class GatewayDatabaseTest {
         }
 
         Session checkout() {
-            registry.tell(new GatewayRegistry.Checkout("db", this, true));
+            registry.tell(new GatewayRegistry.Checkout("db", this, 1));
             return this;
         }
 
@@ -75,7 +75,7 @@ class GatewayDatabaseTest {
         }
 
         void expectLease(int generation) {
-            told.expectMessage(new Lease(generation, new WriterLocation("host", 5432, Optional.empty())));
+            told.expectMessage(new Lease(generation, new WriterLocation("host", 5432, Optional.empty()), 90));
         }
     }
 
@@ -84,7 +84,7 @@ class GatewayDatabaseTest {
     }
 
     private static LeaseEvent granted(int generation) {
-        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL);
+        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL, 90);
     }
 
     private static LeaseEvent.Revoked lost(int generation) {
@@ -234,7 +234,7 @@ class GatewayDatabaseTest {
     @Test
     void givenUncountedSession_thenItIsNotCounted() {
         Session exporter = new Session();
-        registry.tell(new GatewayRegistry.Checkout("db", exporter, false));
+        registry.tell(new GatewayRegistry.Checkout("db", exporter, 0));
         expectAcquire().tell(granted(2));
         exporter.expectLease(2);
         expectRenew(2, 0);

@@ -53,6 +53,8 @@ final class GatewayFixture {
                         wake-notice-after = 300ms
                         acquire-retry = 200ms
                         abandoned-query-grace = 200ms
+                        pool.linger = 0s
+                        pool.checkout-timeout = 3s
                         """))
                 .withFallback(tls)
                 .withFallback(ConfigFactory.load().getConfig("spg99.gateway")));

@@ -1,6 +1,7 @@
 package io.spg99.gateway.lease;
 
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -28,6 +29,7 @@ import org.slf4j.LoggerFactory;
  * leased                    -- Checkout --------------> leased (granted at once)
  * leased                    -- Revoked ---------------> no lease, or acquiring if somebody waits
  * leased                    -- ConnectFailed ---------> leased and acquiring: the database confirms the lease or revokes it
+ * leased                    -- Frozen ----------------> leased; every holder is told, and what it says is passed on
  * any                       -- last Return -----------> Release, no lease
  * </pre>
  *
@@ -42,6 +44,8 @@ final class GatewayDatabase {
 
     /** The holder has so many of them now. */
     record Count(LeaseHolder holder, int connections) implements Command {}
+
+    record Draining(LeaseHolder holder, int freeze, int running, int pinned) implements Command {}
 
     record Return(LeaseHolder holder) implements Command {}
 
@@ -100,6 +104,12 @@ final class GatewayDatabase {
     private Optional<LeaseEvent.Coming> coming = Optional.empty();
     /** How many holders were told of it. */
     private int toldComing;
+    /** The freeze that holds; empty at first and without a lease. */
+    private Optional<LeaseEvent.Frozen> frozen = Optional.empty();
+    /** Number of the last freeze of this lease that was begun or ended; zero before the first. */
+    private int lastFreeze;
+    /** What each holder last said while frozen. */
+    private final Map<LeaseHolder, Draining> draining = new HashMap<>();
     /** An Acquire is under way. */
     private boolean acquiring;
     /** Counted connections at the last Renew. */
@@ -145,6 +155,7 @@ final class GatewayDatabase {
         switch (command) {
             case Checkout checkout -> onCheckout(checkout);
             case Count count -> onCount(count);
+            case Draining draining -> onDraining(draining);
             case Return returned -> onReturn(returned);
             case ConnectFailed failed -> onConnectFailed(failed);
             case FromDatabase from -> onEvent(from.event());
@@ -161,6 +172,8 @@ final class GatewayDatabase {
         switch (event) {
             case LeaseEvent.Coming next -> onComing(next);
             case LeaseEvent.Granted granted -> onGranted(granted);
+            case LeaseEvent.Frozen frozen -> onFrozen(frozen);
+            case LeaseEvent.Resumed resumed -> onResumed(resumed);
             case LeaseEvent.Revoked revoked -> onRevoked(revoked.generation(), revoked.reason());
             case LeaseEvent.Refused refused -> onRefused(refused);
         }
@@ -185,9 +198,53 @@ final class GatewayDatabase {
         }
     }
 
+    private void onFrozen(LeaseEvent.Frozen next) {
+        if (lease.isEmpty() || lease.get().generation() != next.generation() || next.freeze() <= lastFreeze) {
+            return;
+        }
+        lastFreeze = next.freeze();
+        frozen = Optional.of(next);
+        draining.clear();
+        holders.keySet().forEach(holder -> holder.frozen(next));
+    }
+
+    private void onResumed(LeaseEvent.Resumed resumed) {
+        lastFreeze = Math.max(lastFreeze, resumed.freeze());
+        if (frozen.filter(current -> current.freeze() <= resumed.freeze()).isPresent()) {
+            frozen = Optional.empty();
+            holders.keySet().forEach(holder -> holder.resumed(resumed));
+        }
+    }
+
+    /** Passed on when all have said how it is with them. */
+    private void onDraining(Draining part) {
+        if (!holders.containsKey(part.holder())
+                || frozen.filter(current -> current.freeze() == part.freeze()).isEmpty()) {
+            return;
+        }
+        draining.put(part.holder(), part);
+        tellDraining();
+    }
+
+    private void tellDraining() {
+        frozen.ifPresent(current -> {
+            if (draining.keySet().containsAll(holders.keySet())) {
+                tell(new LeaseCommand.Draining(
+                        settings.gateway(),
+                        current.generation(),
+                        current.freeze(),
+                        draining.values().stream().mapToInt(Draining::running).sum(),
+                        draining.values().stream().mapToInt(Draining::pinned).sum()));
+            }
+        });
+    }
+
     private void onReturn(Return returned) {
         if (holders.remove(returned.holder()) == null) {
             return;
+        }
+        if (draining.remove(returned.holder()) != null) {
+            tellDraining();
         }
         if (holders.isEmpty()) {
             release();
@@ -335,6 +392,7 @@ final class GatewayDatabase {
         for (LeaseHolder holder : waiting()) {
             holders.computeIfPresent(holder, (same, state) -> new Holder(state.connections(), current.generation()));
             holder.granted(current);
+            frozen.ifPresent(holder::frozen);
         }
         renewIfChanged();
     }
@@ -377,6 +435,8 @@ final class GatewayDatabase {
     }
 
     private void dropLease() {
+        frozen = Optional.empty();
+        lastFreeze = 0;
         lease = Optional.empty();
         timers.cancel(RenewDue.INSTANCE);
         metrics.given();

@@ -31,6 +31,10 @@ public final class GatewayRegistry {
     /** The holder has so many of them now. */
     public record Count(String databaseId, LeaseHolder holder, int connections) implements Command {}
 
+    /** What still uses the writer, in answer to {@link LeaseHolder#frozen}. */
+    public record Draining(String databaseId, LeaseHolder holder, int freeze, int running, int pinned)
+            implements Command {}
+
     /** The holder is done, or does not want to wait any longer. */
     public record Return(String databaseId, LeaseHolder holder) implements Command {}
 
@@ -84,6 +88,11 @@ public final class GatewayRegistry {
             case Checkout checkout -> onCheckout(checkout);
             case Count count ->
                 route(count.databaseId(), new GatewayDatabase.Count(count.holder(), count.connections()));
+            case Draining draining ->
+                route(
+                        draining.databaseId(),
+                        new GatewayDatabase.Draining(
+                                draining.holder(), draining.freeze(), draining.running(), draining.pinned()));
             case Return returned -> route(returned.databaseId(), new GatewayDatabase.Return(returned.holder()));
             case ConnectFailed failed -> onConnectFailed(failed);
             case Emptied emptied -> onEmptied(emptied);

@@ -21,6 +21,17 @@ public sealed interface LeaseEvent extends GatewayMessage {
      */
     record Granted(int generation, WriterLocation writer, Duration ttl, int serverConnections) implements LeaseEvent {}
 
+    /**
+     * No transaction may begin; those that run go on.
+     *
+     * @param freeze larger than that of any freeze of this lease before
+     * @param limit  after it everything goes on, whether or not that is said
+     */
+    record Frozen(int generation, int freeze, Duration limit) implements LeaseEvent {}
+
+    /** Transactions may begin again, whatever was said of this freeze or an earlier one. */
+    record Resumed(int generation, int freeze) implements LeaseEvent {}
+
     /** Why a writer may not be used any longer. */
     enum Reason {
         /** The compute died or was lost; a new generation follows. */

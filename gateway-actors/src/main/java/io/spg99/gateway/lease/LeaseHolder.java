@@ -15,6 +15,12 @@ public interface LeaseHolder {
     /** Connect there. May come again after a failed connect, and with another share. */
     void granted(Lease lease);
 
+    /** Nothing may begin; what runs is told by {@link GatewayRegistry.Draining}, at once and at every change. */
+    void frozen(LeaseEvent.Frozen frozen);
+
+    /** Goes on, unless a later freeze holds. */
+    void resumed(LeaseEvent.Resumed resumed);
+
     /** There will be no writer; the error is for the client. The holder returns what it has. */
     void refused(LeaseEvent.Refused refusal);
 

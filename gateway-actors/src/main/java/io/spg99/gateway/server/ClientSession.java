@@ -175,6 +175,25 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         return dedicated || !held.isEmpty();
     }
 
+    /** Something of it is under way in its server connection. */
+    boolean running() {
+        return switch (phase) {
+            case PREPARING, ASKING, ABANDONED -> true;
+            case ACTIVE -> !transactionOver();
+            case JOINING, IDLE, WAITING, CLOSED -> false;
+        };
+    }
+
+    /** It cannot move to another writer. */
+    boolean inTheWay() {
+        return !movable(LeaseEvent.Reason.WRITER_LOST);
+    }
+
+    /** The freeze is over. */
+    void thawed() {
+        proceed();
+    }
+
     long waitedNanos() {
         return System.nanoTime() - waitingSinceNanos;
     }
@@ -417,7 +436,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
     /** Passes on what the client has sent, if now is the time. */
     private void proceed() {
         while ((phase == Phase.IDLE || phase == Phase.ACTIVE) && early != null) {
-            if (requests.blocked()) {
+            // A session that listens begins nothing either; one that is in the way may end what pins it.
+            boolean frozen = phase == Phase.ACTIVE && pool.frozen() && !running() && !inTheWay();
+            if (requests.blocked() || frozen) {
                 break;
             }
             if (!forward(early)) {
@@ -673,6 +694,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
                 prepare(current, queries);
             }
         }
+        pool.tellDraining();
     }
 
     // ---- cancel

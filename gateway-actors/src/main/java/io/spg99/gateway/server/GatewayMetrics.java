@@ -26,8 +26,7 @@ final class GatewayMetrics {
     final Counter loginFailures;
     /** Server connections that are logged in. */
     final AtomicInteger backends = new AtomicInteger();
-    /** Of them, those that nobody uses. */
-    final AtomicInteger idle = new AtomicInteger();
+
 
     GatewayMetrics(MeterRegistry registry) {
         backendTlsOk = registry.counter("gw.backend.tls.ok");
@@ -41,7 +40,11 @@ final class GatewayMetrics {
         }
         loginFailures = registry.counter("spg99.gateway.login.failures");
         registry.gauge("spg99.pool.total.conns", backends);
-        registry.gauge("spg99.pool.idle.conns", idle);
+    }
+
+    /** Server connections that nobody uses are counted where they are. */
+    void countIdle(MeterRegistry registry, ServerPools pools) {
+        registry.gauge("spg99.pool.idle.conns", pools, ServerPools::idle);
     }
 
     /** A session keeps its server connection for this reason from now on. */

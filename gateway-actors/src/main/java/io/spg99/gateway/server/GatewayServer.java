@@ -141,6 +141,7 @@ public final class GatewayServer {
                 new AtomicInteger(),
                 new AtomicLong(),
                 new ServerPools(() -> (EventLoop) loops.next()));
+        context.metrics().countIdle(metrics, context.pools());
         new ServerBootstrap()
                 .group(loops)
                 .channelFactory(listeners)

@@ -83,8 +83,14 @@ final class ServerPool implements LeaseHolder {
     private @Nullable Lease lease;
     /** A lease is asked for. */
     private boolean asked;
-    /** The database freezes: nothing is lent. */
-    private boolean frozen;
+    /** The database freezes: nothing is lent. Empty if it does not. */
+    private Optional<LeaseEvent.Frozen> freeze = Optional.empty();
+
+    private @Nullable Future<?> thaw;
+    /** What was last told of what runs, and of what is pinned, while frozen. */
+    private int toldRunning;
+
+    private int toldPinned;
     /** No new connections before this time: the last was refused for want of room. */
     private long noConnectsBeforeNanos = System.nanoTime();
 
@@ -168,7 +174,7 @@ final class ServerPool implements LeaseHolder {
 
     /** What a client with such settings is shown, if that is known and the database is there for it. */
     Optional<Map<String, String>> welcome(Settings base) {
-        return lease == null || frozen ? Optional.empty() : Optional.ofNullable(welcomes.get(base));
+        return lease == null || frozen() ? Optional.empty() : Optional.ofNullable(welcomes.get(base));
     }
 
     void learnedWelcome(Settings base, Map<String, String> reported) {
@@ -242,6 +248,7 @@ final class ServerPool implements LeaseHolder {
         }
         lease = null;
         asked = false;
+        unfreeze();
         for (ServerConnection server : List.copyOf(servers)) {
             drop(server);
         }
@@ -255,12 +262,17 @@ final class ServerPool implements LeaseHolder {
         }
     }
 
+    /** Free server connections. From any thread: a number that may be out of date. */
+    int idle() {
+        return idle.size();
+    }
+
     // ---- lending
 
     /** A free server connection for a session that is not waiting; null if there is none, or others wait. */
     @Nullable
     ServerConnection take(ClientSession session) {
-        return lease == null || frozen || !waiting.isEmpty() ? null : pick(session);
+        return lease == null || frozen() || !waiting.isEmpty() ? null : pick(session);
     }
 
     /** One that has the settings already, or the one used last. */
@@ -303,7 +315,7 @@ final class ServerPool implements LeaseHolder {
             ask();
             return;
         }
-        while (!waiting.isEmpty() && !frozen) {
+        while (!waiting.isEmpty() && !frozen()) {
             ClientSession head = waiting.getFirst();
             if (head.dedicated()) {
                 if (!connectFor(head)) {
@@ -396,6 +408,7 @@ final class ServerPool implements LeaseHolder {
         }
         server.idleSinceNanos = System.nanoTime();
         idle.addLast(server);
+        tellDraining();
         if (!waiting.isEmpty()) {
             serve();
         }
@@ -435,6 +448,7 @@ final class ServerPool implements LeaseHolder {
         server.detach();
         server.backend().terminate();
         server.release();
+        tellDraining();
     }
 
     /** Closes it at once, whatever is under way in it. */
@@ -444,6 +458,7 @@ final class ServerPool implements LeaseHolder {
             server.detach();
             server.backend().close();
             server.release();
+            tellDraining();
         }
         serve();
     }
@@ -541,6 +556,7 @@ final class ServerPool implements LeaseHolder {
         if (user != null) {
             user.serverClosed(server);
         }
+        tellDraining();
         serve();
     }
 
@@ -589,6 +605,9 @@ final class ServerPool implements LeaseHolder {
         asked = false;
         Lease before = lease;
         lease = granted;
+        if (before != null && before.generation() != granted.generation()) {
+            unfreeze();
+        }
         if (before == null || before.generation() != granted.generation()) {
             welcomes.clear();
         }
@@ -607,6 +626,73 @@ final class ServerPool implements LeaseHolder {
             }
         }
         serve();
+    }
+
+    @Override
+    public void frozen(LeaseEvent.Frozen frozen) {
+        loop.execute(() -> onFrozen(frozen));
+    }
+
+    private void onFrozen(LeaseEvent.Frozen next) {
+        Lease current = lease;
+        if (closed || current == null || current.generation() != next.generation()) {
+            return;
+        }
+        unfreeze();
+        freeze = Optional.of(next);
+        // Should the word to go on be lost.
+        thaw = loop.schedule(() -> onResumed(next.freeze()), next.limit().toMillis(), TimeUnit.MILLISECONDS);
+        toldRunning = -1;
+        tellDraining();
+    }
+
+    @Override
+    public void resumed(LeaseEvent.Resumed resumed) {
+        loop.execute(() -> onResumed(resumed.freeze()));
+    }
+
+    private void onResumed(int number) {
+        if (freeze.filter(current -> current.freeze() <= number).isPresent()) {
+            unfreeze();
+            serve();
+            List.copyOf(sessions).forEach(ClientSession::thawed);
+        }
+    }
+
+    private void unfreeze() {
+        freeze = Optional.empty();
+        if (thaw != null) {
+            thaw.cancel(false);
+            thaw = null;
+        }
+    }
+
+    boolean frozen() {
+        return freeze.isPresent();
+    }
+
+    /** Something may have ended: tells what is left, if that has changed. */
+    void tellDraining() {
+        if (freeze.isEmpty()) {
+            return;
+        }
+        int running = 0;
+        int pinned = 0;
+        for (ServerConnection server : servers) {
+            ClientSession user = server.session();
+            if (user != null && user.running()) {
+                running++;
+            } else if (user != null && user.inTheWay()) {
+                pinned++;
+            }
+        }
+        if (running != toldRunning || pinned != toldPinned) {
+            toldRunning = running;
+            toldPinned = pinned;
+            gateway.registry()
+                    .tell(new GatewayRegistry.Draining(
+                            databaseId, this, freeze.get().freeze(), running, pinned));
+        }
     }
 
     @Override
@@ -632,6 +718,7 @@ final class ServerPool implements LeaseHolder {
         boolean ours = current != null && current.generation() <= generation;
         if (ours) {
             lease = null;
+            unfreeze();
         }
         for (ServerConnection server : List.copyOf(servers)) {
             if (server.generation() > generation) {
@@ -664,7 +751,7 @@ final class ServerPool implements LeaseHolder {
         Duration notice = gateway.settings().times().wakeNotice();
         Duration limit = lease == null
                 ? gateway.settings().times().wake()
-                : frozen ? limits.freezeTimeout() : limits.checkoutTimeout();
+                : frozen() ? limits.freezeTimeout() : limits.checkoutTimeout();
         List<ClientSession> late = new ArrayList<>();
         for (ClientSession session : waiting) {
             long waited = session.waitedNanos();
@@ -672,12 +759,12 @@ final class ServerPool implements LeaseHolder {
                 late.add(session);
             } else if (waited >= notice.toNanos()) {
                 session.tellThatItWaits(
-                        lease == null ? "is waking up" : frozen ? "is moving" : "has no free connection");
+                        lease == null ? "is waking up" : frozen() ? "is moving" : "has no free connection");
             } else {
                 break;
             }
         }
-        SqlError error = lease == null ? WAKE_TIMEOUT : frozen ? FROZEN_TOO_LONG : EXHAUSTED;
+        SqlError error = lease == null ? WAKE_TIMEOUT : frozen() ? FROZEN_TOO_LONG : EXHAUSTED;
         late.forEach(session -> {
             gateway.metrics().checkoutTimeouts.increment();
             session.fail(error);

@@ -21,6 +21,11 @@ final class ServerPools {
         return pools.computeIfAbsent(databaseId, id -> new ServerPool(gateway, loops.get(), id, login));
     }
 
+    /** Server connections that nobody uses; as of a moment ago. */
+    int idle() {
+        return pools.values().stream().mapToInt(ServerPool::idle).sum();
+    }
+
     void restore(String databaseId, ServerPool pool) {
         pools.putIfAbsent(databaseId, pool);
     }

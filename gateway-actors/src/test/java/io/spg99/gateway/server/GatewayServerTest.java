@@ -761,7 +761,11 @@ class GatewayServerTest {
                     "spg99_pool_checkout_wait_seconds_count")) {
                 assertTrue(metric(name) >= 1, name);
             }
-            for (String name : List.of("gw_backend_tls_handshake_errors_total", "spg99_pool_checkout_timeouts_total")) {
+            await("the server connection to be free", () -> metric("spg99_pool_idle_conns") >= 1);
+            for (String name : List.of(
+                    "gw_backend_tls_handshake_errors_total",
+                    "spg99_pool_checkout_timeouts_total",
+                    "spg99_pool_resets_total")) {
                 assertTrue(gateway.metrics.scrape().contains("\n" + name + " "), name);
             }
         }

@@ -10,9 +10,10 @@
  *  3. A postmaster that dies under waiting backends: each of them would make its commit visible to those still
  *     running. The kernel kills client backends together with their postmaster.
  *
- * It also lets a server be started before its WAL is there, and promotes it when it has replayed that. With
- * spg99.hold_recovery = on the postmaster, its shared
- * memory made and no child started, waits on its standard input for a line with the TLI to recover from.
+ * It also lets a server be started before its database is known, and promotes it when it has replayed what WAL there is.
+ * With spg99.hold_recovery = on the postmaster, its shared memory made and no child started, says so and waits on its
+ * standard input for settings, a line name=value each, up to an empty line. Meanwhile its directory may be renamed and
+ * pg_control exchanged for another of the same making.
  *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
  * not change within a major version; the magic block makes PostgreSQL refuse this library in any other one, and
@@ -71,6 +72,7 @@ typedef struct
 typedef void (*emit_log_hook_type)(ErrorData *edata);
 extern emit_log_hook_type emit_log_hook;
 
+#define LOG 15
 #define WARNING 19
 #define FATAL 22
 
@@ -153,9 +155,14 @@ struct config_enum
 extern struct config_generic *find_option(const char *name, bool create_placeholders, bool skip_errors, int elevel);
 extern int synchronous_commit;
 
-/* ipc.h, guc.h */
+/* ipc.h, shmem.h, miscadmin.h, guc.h */
 #define PGC_POSTMASTER 1
-#define PGC_S_ARGV 4
+#define PGC_S_OVERRIDE 10
+extern void *ShmemInitStruct(const char *name, size_t size, bool *found);
+extern void SetDataDir(const char *dir);
+extern void AddToDataDirLockFile(int target_line, const char *str);
+#define LOCK_FILE_LINE_DATA_DIR 2
+#define LOCK_FILE_LINE_PORT 4
 typedef void (*shmem_startup_hook_type)(void);
 extern shmem_startup_hook_type shmem_startup_hook;
 extern void SetConfigOption(const char *name, const char *value, int context, int source);
@@ -258,30 +265,82 @@ guard_authentication(void *port, int status)
         next_authentication_hook(port, status);
 }
 
-/* Runs in the postmaster, before its first child. The end of input means that whoever started us gave up. */
+/* pg_control.h: sizeof(ControlFileData). */
+#define CONTROL_FILE_SIZE 296
+
 static void
-guard_hold_recovery(void)
+read_control_file(char *content)
 {
-    char line[16];
+    int file = open("global/pg_control", O_RDONLY);
+
+    if (file < 0 || read(file, content, CONTROL_FILE_SIZE) != CONTROL_FILE_SIZE)
+        refuse("global/pg_control cannot be read");
+    close(file);
+}
+
+/* The end of input means that whoever started us gave up. */
+static void
+read_line(char *line, size_t size)
+{
     size_t length = 0;
 
-    if (next_shmem_startup_hook)
-        next_shmem_startup_hook();
     for (;;)
     {
         ssize_t count = read(STDIN_FILENO, line + length, 1);
 
         if (count < 0 && errno == EINTR)
             continue;
-        if (count != 1 || length == sizeof(line) - 1)
+        if (count != 1 || length == size - 1)
             refuse("the start was given up");
         if (line[length] == '\n')
             break;
         length++;
     }
     line[length] = '\0';
+}
+
+/* Runs in the postmaster, before its first child and before it listens. */
+static void
+guard_hold_recovery(void)
+{
+    char line[4096];
+    char control[CONTROL_FILE_SIZE];
+    bool found;
+    char *shared;
+
+    if (next_shmem_startup_hook)
+        next_shmem_startup_hook();
+    shared = ShmemInitStruct("Control File", CONTROL_FILE_SIZE, &found);
+    read_control_file(control);
+    if (!found || memcmp(shared, control, CONTROL_FILE_SIZE) != 0)
+        refuse("the control file is not where it is in PostgreSQL 17");
+    if (errstart_cold(LOG, NULL))
+    {
+        errmsg_internal("spg99_guard: held");
+        errfinish(__FILE__, __LINE__, __func__);
+    }
+    for (;;)
+    {
+        char *value;
+
+        read_line(line, sizeof(line));
+        if (line[0] == '\0')
+            break;
+        value = strchr(line, '=');
+        if (value == NULL)
+            refuse("not a setting");
+        *value++ = '\0';
+        if (strcmp(line, "data_directory") == 0)
+        {
+            SetDataDir(value);
+            AddToDataDirLockFile(LOCK_FILE_LINE_DATA_DIR, value);
+        }
+        else if (strcmp(line, "port") == 0)
+            AddToDataDirLockFile(LOCK_FILE_LINE_PORT, value);
+        SetConfigOption(line, value, PGC_POSTMASTER, PGC_S_OVERRIDE);
+    }
+    read_control_file(shared);
     promote_when_replayed = true;
-    SetConfigOption("recovery_target_timeline", line, PGC_POSTMASTER, PGC_S_ARGV);
 }
 
 EXPORT void _PG_init(void);

@@ -63,7 +63,7 @@ final class ColdStartBench implements Runnable {
                 LocalPostgres.deleteTree(directory);
             }
         } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed", e);
+            throw new IllegalStateException("the benchmark failed: " + e, e);
         }
     }
 

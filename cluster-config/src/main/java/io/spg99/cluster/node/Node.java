@@ -213,7 +213,6 @@ public final class Node {
         ObjectStore objects = new LocalObjectStore(settings.data().resolve("objects"));
         BaseImages images =
                 new BaseImages(binaries, user, objects, settings.postgres().resolve("images"));
-        resources.add(images);
         TlsIdentity identity = pki.internal(TlsIdentity.COMPUTE);
         ComputeNode compute = new ComputeNode(
                 binaries,
@@ -225,9 +224,11 @@ public final class Node {
                 blocking,
                 Clock.systemUTC(),
                 ComputeSettings.defaults());
+        resources.add(compute);
+        resources.add(images);
         compute.sweep();
         // Made while the rest starts: the first database would wait for it.
-        CompletableFuture.runAsync(() -> ensureImage(images), blocking);
+        CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
         return new DatabaseServices(
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
@@ -241,9 +242,9 @@ public final class Node {
                 Clock.systemUTC());
     }
 
-    private static void ensureImage(BaseImages images) {
+    private static void ensureImage(BaseImages images, ComputeNode compute) {
         try {
-            images.ensure();
+            compute.warmUp(images.ensure());
         } catch (IOException e) {
             // Whoever needs it tries again and reports the failure where it matters.
             LOG.warn("the base image could not be made: {}", e.getMessage());

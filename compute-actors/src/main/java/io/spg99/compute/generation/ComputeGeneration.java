@@ -2,7 +2,6 @@ package io.spg99.compute.generation;
 
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
-import java.io.IOException;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
@@ -28,10 +27,8 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  *
  * <pre>
  * state        it happens                          next         it does
- * PREPARING    image is there                      PREPARING    write configuration, fetch WAL
- * PREPARING    configuration is there              PREPARING    start PostgreSQL, held before recovery
- * PREPARING    image is there, Recover             PREPARING    fetch WAL
- * PREPARING    it runs, and WAL is there           STARTING     let it recover
+ * PREPARING    prepared, Recover known          PREPARING    fetch WAL
+ * PREPARING    WAL is there                     STARTING     let the held server recover, or start PostgreSQL
  * STARTING     port was taken meanwhile            STARTING     start PostgreSQL on another port
  * STARTING     ready, TLI == g, ended at R         CONFIGURING  owner: Accepting; managed configuration
  * CONFIGURING  configuration holds                 SERVING      owner: Configured
@@ -61,7 +58,6 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     /** Blocking steps, in order. */
     private enum Step {
         IMAGE,
-        CONFIGURATION,
         WAL,
         LAUNCH,
         VERIFY,
@@ -84,6 +80,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private record StepDone(Step step, Duration took) implements Internal {}
 
     private record StepFailed(Step step, String reason) implements Internal {}
+
+    private record Prepared(Optional<PostgresProcess> held, Duration took) implements Internal {}
 
     private record Launched(PostgresProcess process, int port) implements Internal {}
 
@@ -108,10 +106,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private final Map<String, Duration> phases = new LinkedHashMap<>();
     private State state = State.PREPARING;
     private Optional<PostgresProcess> process = Optional.empty();
-    private boolean imageThere;
-    private boolean configurationThere;
+    private boolean prepared;
     private Optional<Recovery> recovery = Optional.empty();
-    private boolean walThere;
     private int port;
     private int attempts;
     private Instant launchedAt;
@@ -151,7 +147,11 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         this.node = node;
         this.owner = owner;
         this.launchedAt = node.clock().instant();
-        runStep(Step.IMAGE, () -> node.materialize(spec));
+        Instant began = node.clock().instant();
+        start(
+                Step.IMAGE,
+                () -> new Prepared(
+                        node.prepare(spec), Duration.between(began, node.clock().instant())));
     }
 
     @Override
@@ -169,6 +169,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case GenerationCommand.Kill kill -> onKill();
             case StepDone done -> onStepDone(done);
             case StepFailed failed -> onStepFailed(failed);
+            case Prepared done -> onPrepared(done);
             case Launched launched -> onLaunched(launched);
             case Ready ready -> onReady(ready);
             case Verified verified -> onVerified(verified);
@@ -188,7 +189,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     }
 
     private void fetchWhenPossible() {
-        if (imageThere && recovery.isPresent()) {
+        if (prepared && recovery.isPresent()) {
             Recovery from = recovery.get();
             runStep(Step.WAL, () -> node.fetchWal(spec, from));
         }
@@ -214,27 +215,18 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             return proceedToEnd();
         }
         switch (done.step()) {
-            case IMAGE -> {
-                phases.put("image", done.took());
-                runStep(Step.CONFIGURATION, () -> node.writeConfiguration(spec));
-                imageThere = true;
-                fetchWhenPossible();
-            }
-            case CONFIGURATION -> {
-                configurationThere = true;
-                launchWhenPrepared();
-            }
             case WAL -> {
                 phases.put("wal", done.took());
-                walThere = true;
-                launchWhenPrepared();
-                return recoverWhenPrepared();
+                become(State.STARTING, "its WAL is there");
+                arm(node.settings().startDeadline());
+                launchedAt = node.clock().instant();
+                launch();
             }
             case CONFIGURE -> {
                 phases.put("configure", done.took());
                 serve();
             }
-            case LAUNCH, VERIFY, REMOVE ->
+            case IMAGE, LAUNCH, VERIFY, REMOVE ->
                 throw new IllegalStateException("step has an answer of its own: step=" + done.step());
         }
         return this;
@@ -253,35 +245,37 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         return fail("step failed: step=" + what + " reason=" + failed.reason() + serverLog());
     }
 
+    private Behavior<GenerationCommand> onPrepared(Prepared done) {
+        steps.remove(Step.IMAGE);
+        done.held().ifPresent(this::watch);
+        if (state == State.ENDING) {
+            return proceedToEnd();
+        }
+        phases.put("image", done.took());
+        prepared = true;
+        fetchWhenPossible();
+        return this;
+    }
+
     private Behavior<GenerationCommand> onLaunched(Launched launched) {
         steps.remove(Step.LAUNCH);
-        PostgresProcess server = launched.process();
-        process = Optional.of(server);
         port = launched.port();
+        PostgresProcess server = launched.process();
+        if (!isCurrent(server.pid())) {
+            watch(server);
+        }
         ActorRef<GenerationCommand> self = getContext().getSelf();
         server.ready().thenRun(() -> self.tell(new Ready(server.pid())));
+        return state == State.ENDING ? proceedToEnd() : this;
+    }
+
+    private void watch(PostgresProcess server) {
+        process = Optional.of(server);
+        ActorRef<GenerationCommand> self = getContext().getSelf();
         server.exit().thenAccept(status -> self.tell(new Exited(server.pid(), status)));
         if (state == State.ENDING) {
             server.stop(PostgresProcess.Stop.IMMEDIATE, Duration.ZERO);
-            return this;
         }
-        return recoverWhenPrepared();
-    }
-
-    private Behavior<GenerationCommand> recoverWhenPrepared() {
-        if (!walThere || process.isEmpty()) {
-            return this;
-        }
-        if (state == State.PREPARING) {
-            become(State.STARTING, "PostgreSQL runs, its WAL is there");
-            arm(node.settings().startDeadline());
-        }
-        try {
-            process.get().proceed(recovery.orElseThrow().parent());
-        } catch (IOException e) {
-            getContext().getLog().debug("PostgreSQL has ended before it could recover", e);
-        }
-        return this;
     }
 
     private Behavior<GenerationCommand> onReady(Ready ready) {
@@ -395,18 +389,18 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         return this;
     }
 
-    private void launchWhenPrepared() {
-        if (attempts == 0 && configurationThere && (walThere || node.canHold())) {
-            launchedAt = node.clock().instant();
-            launch();
-        }
-    }
-
+    /** Lets the held server go on, or else starts one. */
     private void launch() {
         attempts++;
+        Recovery from = recovery.orElseThrow();
+        Optional<PostgresProcess> held = process;
         start(Step.LAUNCH, () -> {
             int free = node.freePort();
-            return new Launched(node.launch(spec, recovery, free), free);
+            if (held.isEmpty()) {
+                return new Launched(node.launch(spec, from, free), free);
+            }
+            node.release(held.get(), spec, from, free);
+            return new Launched(held.get(), free);
         });
     }
 

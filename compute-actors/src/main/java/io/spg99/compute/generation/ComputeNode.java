@@ -9,6 +9,7 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -20,6 +21,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -40,18 +42,18 @@ import org.slf4j.LoggerFactory;
  * &lt;run&gt;/.tls                        the node's identity, for PostgreSQL to read
  * </pre>
  */
-public class ComputeNode {
+public class ComputeNode implements AutoCloseable {
 
     private static final Logger LOG = LoggerFactory.getLogger(ComputeNode.class);
-
-    /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
-    private static final int SOCKET_PATH_LIMIT = 107;
 
     /** What PostgreSQL's startup process says once it runs. */
     private static final String RECOVERING = "entering standby mode";
 
     /** In the run directory; no database id begins like this. */
     private static final String TLS_DIRECTORY = ".tls";
+
+    /** In the run directory; nor like this. */
+    private static final String SPARE_DIRECTORY = ".spare";
 
     /** In PGDATA: names the socket directory where that is not PGDATA itself. */
     private static final String SOCKET_DIRECTORY = "spg99_socket_directory";
@@ -60,13 +62,13 @@ public class ComputeNode {
     private final OsUser user;
     private final StartFiles images;
     private final Path run;
-    private final TlsIdentity tls;
     private final WalProvider wal;
     private final Executor blocking;
     private final Clock clock;
     private final ComputeSettings settings;
     private final Optional<Path> guard;
-    private final TlsFiles tlsFiles;
+    private final ServerConfiguration configuration;
+    private final SpareServers spares;
 
     /**
      * @param run      directory for the generations, made if missing; the PostgreSQL user must be able to reach it
@@ -89,7 +91,6 @@ public class ComputeNode {
         this.user = user;
         this.images = images;
         this.run = Files.createDirectories(run.toAbsolutePath()).toRealPath();
-        this.tls = tls;
         this.wal = wal;
         this.blocking = blocking;
         this.clock = clock;
@@ -105,8 +106,9 @@ public class ComputeNode {
         if (!Files.isDirectory(tlsDirectory)) {
             user.createPrivateDirectory(tlsDirectory);
         }
-        this.tlsFiles = TlsFiles.in(tlsDirectory);
         this.guard = NativeLibrary.install("spg99_guard", binaries.home().resolveSibling("native"));
+        this.configuration = new ServerConfiguration(settings, user, guard, TlsFiles.copy(tls, tlsDirectory, user));
+        this.spares = new SpareServers(this.run.resolve(SPARE_DIRECTORY), this::launchSpare);
         if (guard.isEmpty()) {
             LOG.warn(
                     "running without the guard, for it was not built: a commit that is cancelled while it waits for the"
@@ -156,17 +158,28 @@ public class ComputeNode {
         return run.resolve(fileName(spec.databaseId()));
     }
 
-    /** Step: files of the newest state. */
-    void materialize(GenerationSpec spec) throws IOException {
-        Files.createDirectories(directory(spec));
-        images.materialize(spec.image(), spec.base(), pgdata(spec));
-    }
-
-    /** Step: configuration. */
-    void writeConfiguration(GenerationSpec spec) throws IOException {
+    /**
+     * Step: a directory with the files of the newest state and the configuration.
+     *
+     * @return a server that is held in it, where there can be one
+     */
+    Optional<PostgresProcess> prepare(GenerationSpec spec) throws IOException {
         Path pgdata = pgdata(spec);
-        tlsFiles.update(tls, user);
-        new ServerConfiguration(spec, settings, user, guard, tlsFiles).write(pgdata, socketDirectory(pgdata));
+        Files.createDirectories(directory(spec));
+        Optional<PostgresProcess> spare = canHold() ? spares.take(spec.image(), pgdata) : Optional.empty();
+        if (spare.isEmpty()) {
+            images.layOut(spec.image(), pgdata);
+            configuration.write(pgdata);
+        }
+        try {
+            images.materialize(spec.image(), spec.base(), pgdata);
+            configuration.writeAccess(spec, pgdata);
+        } catch (IOException | RuntimeException e) {
+            spare.ifPresent(PostgresProcess::kill);
+            throw e;
+        }
+        spare.ifPresent(server -> server.logTo(log(spec)));
+        return spare.isPresent() || !canHold() ? spare : Optional.of(launchHeld(pgdata, log(spec)));
     }
 
     /** Step: WAL up to R. */
@@ -179,35 +192,82 @@ public class ComputeNode {
     }
 
     /** Whether PostgreSQL can be launched before its WAL is there, and be held until then. */
-    boolean canHold() {
+    private boolean canHold() {
         return guarded();
     }
 
+    /** Called where there is nothing to start: the first start is as fast as the later ones. */
+    public void warmUp(String image) {
+        if (canHold()) {
+            spares.refill(image, Duration.ZERO);
+        }
+    }
+
+    /** Process id of the server that waits for the next start. */
+    Optional<Long> waitingServer() {
+        return spares.waiting();
+    }
+
+    private PostgresProcess launchSpare(String image, Path directory) throws IOException {
+        images.layOut(image, directory);
+        configuration.write(directory);
+        return launchHeld(directory, PostgresLog.sink(Map.of()));
+    }
+
+    private PostgresProcess launchHeld(Path directory, Consumer<String> log) throws IOException {
+        return PostgresProcess.start(new PostgresProcess.Launch(binaries, user, directory, Map.of(), true, log));
+    }
+
     /**
-     * Step: starts PostgreSQL on a port that is free now. It is promoted as soon as it recovers, by the guard if there is one.
+     * Step: lets a held server recover and be promoted, on a port that is free now.
      *
-     * @param recovery needed unless it can be held
+     * @throws IOException if it has ended meanwhile
      */
-    PostgresProcess launch(GenerationSpec spec, Optional<Recovery> recovery, int port) throws IOException {
+    void release(PostgresProcess server, GenerationSpec spec, Recovery recovery, int port) throws IOException {
+        Path pgdata = pgdata(spec);
+        Map<String, String> settings = startSettings(spec, recovery, port);
+        settings.put("data_directory", pgdata.toString());
+        settings.put("config_file", pgdata.resolve("postgresql.conf").toString());
+        settings.put("hba_file", pgdata.resolve("pg_hba.conf").toString());
+        settings.put("ident_file", pgdata.resolve("pg_ident.conf").toString());
+        server.proceed(settings);
+    }
+
+    private Map<String, String> startSettings(GenerationSpec spec, Recovery recovery, int port) throws IOException {
         Map<String, String> settings = new HashMap<>();
         settings.put("port", Integer.toString(port));
-        if (!canHold()) {
-            settings.put(
-                    "recovery_target_timeline",
-                    Integer.toString(recovery.orElseThrow().parent()));
+        settings.put("unix_socket_directories", socketDirectory(pgdata(spec)).toString());
+        // What operators see of it in a list of processes.
+        settings.put("cluster_name", spec.databaseId() + "/" + spec.generation());
+        settings.put("recovery_target_timeline", Integer.toString(recovery.parent()));
+        return settings;
+    }
+
+    /**
+     * Step: starts PostgreSQL on a port that is free now, with its WAL there. It recovers and is promoted.
+     */
+    PostgresProcess launch(GenerationSpec spec, Recovery recovery, int port) throws IOException {
+        if (canHold()) {
+            PostgresProcess server = launchHeld(pgdata(spec), log(spec));
+            release(server, spec, recovery, port);
+            return server;
         }
-        Consumer<String> log = PostgresLog.sink(
-                Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())));
+        Consumer<String> log = log(spec);
         CompletableFuture<PostgresProcess> started = new CompletableFuture<>();
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
-                binaries, user, pgdata(spec), settings, canHold(), line -> {
-                    if (!canHold() && line.endsWith(RECOVERING)) {
+                binaries, user, pgdata(spec), startSettings(spec, recovery, port), false, line -> {
+                    if (line.endsWith(RECOVERING)) {
                         started.thenAccept(ComputeNode::promote);
                     }
                     log.accept(line);
                 }));
         started.complete(server);
         return server;
+    }
+
+    private static Consumer<String> log(GenerationSpec spec) {
+        return PostgresLog.sink(
+                Map.of("database", spec.databaseId(), "generation", Integer.toString(spec.generation())));
     }
 
     private static void promote(PostgresProcess server) {
@@ -282,10 +342,19 @@ public class ComputeNode {
         }
     }
 
-    /** PGDATA itself if its path is short enough for a socket's name, or else a fresh private directory. */
+    /** Ends the server that waits for the next start. */
+    @Override
+    public void close() {
+        spares.close();
+    }
+
+    /** PGDATA itself if its path is short enough for a socket's name, or else a private directory elsewhere. */
     private Path socketDirectory(Path pgdata) throws IOException {
-        int length = pgdata.resolve(".s.PGSQL.65535").toString().getBytes(StandardCharsets.UTF_8).length;
-        if (length <= SOCKET_PATH_LIMIT) {
+        Optional<Path> recorded = recordedSocketDirectory(pgdata);
+        if (recorded.isPresent()) {
+            return recorded.get();
+        }
+        if (UnixSocket.fits(pgdata.resolve(".s.PGSQL.65535"))) {
             return pgdata;
         }
         Path directory = Files.createTempDirectory(

@@ -3,6 +3,7 @@ package io.spg99.compute.generation;
 import io.spg99.compute.image.BaseImages;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -10,51 +11,54 @@ import java.nio.file.Path;
 import java.util.Optional;
 import java.util.stream.Collectors;
 
-/** The configuration files of one generation, written whole: nothing is inherited from an image or an earlier run. */
+/**
+ * The configuration files of a server, written whole: nothing is inherited from an image or an earlier run. What differs from
+ * one generation to the next is who may connect; its port and its directories are settings it is started with.
+ */
 final class ServerConfiguration {
 
-    private final GenerationSpec spec;
     private final ComputeSettings settings;
     private final OsUser user;
     private final Optional<Path> guard;
     private final TlsFiles tls;
 
-    ServerConfiguration(
-            GenerationSpec spec, ComputeSettings settings, OsUser user, Optional<Path> guard, TlsFiles tls) {
-        this.spec = spec;
+    ServerConfiguration(ComputeSettings settings, OsUser user, Optional<Path> guard, TlsFiles tls) {
         this.settings = settings;
         this.user = user;
         this.guard = guard;
         this.tls = tls;
+    }
+
+    /** Writes what all servers of a node have in common. */
+    void write(Path pgdata) throws IOException {
+        put(pgdata, "postgresql.conf", postgresqlConf());
+        put(pgdata, "postgresql.auto.conf", "");
+        put(pgdata, "standby.signal", "");
+    }
+
+    /** Writes who may connect to a generation, and as whom. */
+    void writeAccess(GenerationSpec spec, Path pgdata) throws IOException {
         requireName("database", spec.databaseName());
         requireName("role", spec.roleName());
         if (spec.roleName().startsWith("spg99_") || spec.roleName().startsWith("pg_")) {
             throw new IllegalArgumentException("reserved role name: role=" + spec.roleName());
         }
-    }
-
-    /** Writes all files to {@code pgdata}. */
-    void write(Path pgdata, Path socketDirectory) throws IOException {
-        put(pgdata, "postgresql.conf", postgresqlConf(socketDirectory));
-        put(pgdata, "postgresql.auto.conf", "");
-        put(pgdata, "pg_hba.conf", hba());
-        put(pgdata, "pg_ident.conf", ident());
-        put(pgdata, "standby.signal", "");
+        put(pgdata, "pg_hba.conf", hba(spec));
+        put(pgdata, "pg_ident.conf", ident(spec));
     }
 
     private void put(Path pgdata, String name, String content) throws IOException {
         user.writePrivate(pgdata.resolve(name), content.getBytes(StandardCharsets.UTF_8));
     }
 
-    private String postgresqlConf(Path socketDirectory) {
+    private String postgresqlConf() {
         Profile profile = settings.profile();
         String standbys = SafekeeperId.ALL.stream().map(SafekeeperId::value).collect(Collectors.joining(", "));
         return """
-                # Written by the agent for one generation. The port is on the command line.
+                # Written by the agent for one generation. It sets the port and the directories at the start.
 
                 # Connections: TLS for anything remote, see pg_hba.conf.
                 listen_addresses = %s
-                unix_socket_directories = %s
                 unix_socket_permissions = 0700
                 ssl = on
                 ssl_cert_file = %s
@@ -120,7 +124,6 @@ final class ServerConfiguration {
                 default_text_search_config = 'pg_catalog.english'
                 """.formatted(
                         quoteValue(settings.listenHost()),
-                        quoteValue(socketDirectory.toString()),
                         quoteValue(tls.certificate().toString()),
                         quoteValue(tls.key().toString()),
                         quoteValue(tls.ca().toString()),
@@ -133,7 +136,7 @@ final class ServerConfiguration {
     }
 
     /** The first line that matches a connection decides; there is no line without authentication. */
-    private String hba() {
+    private static String hba(GenerationSpec spec) {
         return """
                 local   all          %s  peer map=local
                 local   replication  %s  peer map=local
@@ -145,10 +148,10 @@ final class ServerConfiguration {
                 host    replication  all  all  reject
                 """.formatted(
                         BaseImages.SUPERUSER,
-                        BaseImages.SAFEKEEPER_ROLE,
+                        WriterNames.SAFEKEEPER_ROLE,
                         quoteWord(spec.databaseName()),
                         quoteWord(spec.roleName()),
-                        BaseImages.SAFEKEEPER_ROLE,
+                        WriterNames.SAFEKEEPER_ROLE,
                         quoteWord(spec.databaseName()),
                         quoteWord(spec.roleName()));
     }
@@ -158,11 +161,11 @@ final class ServerConfiguration {
         return "%s %s %s%n".formatted(map, quoteWord(systemName), quoteWord(role));
     }
 
-    private String ident() throws IOException {
+    private static String ident(GenerationSpec spec) throws IOException {
         return identLine("local", OsUser.own(), BaseImages.SUPERUSER)
-                + identLine("local", OsUser.own(), BaseImages.SAFEKEEPER_ROLE)
+                + identLine("local", OsUser.own(), WriterNames.SAFEKEEPER_ROLE)
                 + identLine("local", OsUser.own(), spec.roleName())
-                + identLine("safekeeper", TlsIdentity.SAFEKEEPER, BaseImages.SAFEKEEPER_ROLE)
+                + identLine("safekeeper", TlsIdentity.SAFEKEEPER, WriterNames.SAFEKEEPER_ROLE)
                 + identLine("gateway", TlsIdentity.GATEWAY, spec.roleName());
     }
 

@@ -13,16 +13,14 @@ import java.util.Arrays;
  */
 record TlsFiles(Path certificate, Path key, Path ca) {
 
-    static TlsFiles in(Path directory) {
-        return new TlsFiles(
+    /** Copies to {@code directory} what is not there already. */
+    static TlsFiles copy(TlsIdentity identity, Path directory, OsUser user) throws IOException {
+        TlsFiles files = new TlsFiles(
                 directory.resolve("server.crt"), directory.resolve("server.key"), directory.resolve("ca.crt"));
-    }
-
-    /** Copies what has changed. A running server keeps what it has read. */
-    synchronized void update(TlsIdentity identity, OsUser user) throws IOException {
-        copy(identity.certificate(), certificate, user);
-        copy(identity.key(), key, user);
-        copy(identity.ca(), ca, user);
+        copy(identity.certificate(), files.certificate, user);
+        copy(identity.key(), files.key, user);
+        copy(identity.ca(), files.ca, user);
+        return files;
     }
 
     private static void copy(Path from, Path to, OsUser user) throws IOException {

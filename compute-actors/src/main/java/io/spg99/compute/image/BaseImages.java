@@ -49,12 +49,6 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** PostgreSQL's superuser; local connections only. */
     public static final String SUPERUSER = "spg99_agent";
 
-    /** The role Safekeepers follow a writer as. */
-    public static final String SAFEKEEPER_ROLE = "spg99_safekeeper";
-
-    /** The physical replication slot that Safekeepers move when two of them have a writer's WAL. */
-    public static final String QUORUM_SLOT = "spg99_quorum";
-
     /** What the user's database is called before its first start. */
     public static final String USER_DATABASE = "spg99_user";
 
@@ -135,19 +129,24 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     }
 
     @Override
+    public void layOut(String image, Path directory) throws IOException {
+        Cached cached = load(image);
+        if (!takeSpare(cached, directory)) {
+            copy(cached.files(), directory);
+        }
+        refill(cached, REFILL_DELAY);
+    }
+
+    @Override
     public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
         Cached cached = load(image);
         if (!cached.info().start().equals(base.start()) || cached.info().segmentSize() != base.segmentSize()) {
             throw new IOException("timeline does not begin with this image: timeline=" + base.timeline() + " image="
                     + image + " expected=" + cached.info().start() + " actual=" + base.start());
         }
-        if (!takeSpare(cached, pgdata)) {
-            copy(cached.files(), pgdata);
-        }
         byte[] nonce = new byte[PgControl.NONCE_LENGTH];
         random.nextBytes(nonce);
         PgControl.read(pgdata).writeAs(pgdata, base.systemIdentifier(), nonce);
-        refill(cached, REFILL_DELAY);
         return base.start();
     }
 

@@ -6,6 +6,7 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.Programs;
 import io.spg99.storage.postgres.WalFiles;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.InputStream;
@@ -50,9 +51,9 @@ final class ImageBuilder {
             "DROP DATABASE template1",
             "DROP DATABASE template0",
             "REVOKE ALL ON DATABASE \"" + BaseImages.AGENT_DATABASE + "\" FROM PUBLIC",
-            "CREATE ROLE " + BaseImages.SAFEKEEPER_ROLE + " LOGIN REPLICATION",
+            "CREATE ROLE " + WriterNames.SAFEKEEPER_ROLE + " LOGIN REPLICATION",
             // Every writer has it from the start, and keeps its WAL until two Safekeepers say that they have it.
-            "SELECT pg_create_physical_replication_slot('" + BaseImages.QUORUM_SLOT + "', true)",
+            "SELECT pg_create_physical_replication_slot('" + WriterNames.QUORUM_SLOT + "', true)",
             // What follows in the next segment is the shutdown checkpoint.
             "SELECT pg_switch_wal()");
 

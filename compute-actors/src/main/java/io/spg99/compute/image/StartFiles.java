@@ -12,9 +12,16 @@ import java.nio.file.Path;
 public interface StartFiles {
 
     /**
-     * Makes {@code pgdata}, which must not exist, hold the newest complete state of the timeline (all there is in object
-     * storage is in every later generation's history), belonging to the user PostgreSQL runs as, without WAL and
-     * configuration. Blocks.
+     * Makes {@code directory}, which must not exist, hold what all timelines with this base image have in common, belonging to
+     * the user PostgreSQL runs as, without WAL. Blocks.
+     *
+     * @param image key of the base image
+     */
+    void layOut(String image, Path directory) throws IOException;
+
+    /**
+     * Makes {@code pgdata}, which was {@linkplain #layOut laid out} and is not used yet, hold the newest complete state of the
+     * timeline (all there is in object storage is in every later generation's history). Blocks.
      *
      * @param image key of the timeline's base image
      * @return where the WAL begins that is to be replayed on these files; the start of a segment
@@ -22,7 +29,7 @@ public interface StartFiles {
     Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException;
 
     /**
-     * Takes back what {@link #materialize} made, for good: afterwards {@code pgdata} does not exist, nor does anything that a
+     * Takes back what {@link #layOut} made, for good: afterwards {@code pgdata} does not exist, nor does anything that a
      * generation wrote there. Nothing uses it any more. Blocks.
      */
     void discard(String image, Path pgdata) throws IOException;

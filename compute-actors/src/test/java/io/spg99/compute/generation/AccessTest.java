@@ -11,6 +11,7 @@ import io.spg99.compute.testing.TestCertificates;
 import io.spg99.compute.testing.TestClients;
 import io.spg99.compute.testing.TestPlatform;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.tls.TlsIdentity;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -57,9 +58,9 @@ class AccessTest {
         refused(invalid, writer, platform.gateway(), "app", BaseImages.SUPERUSER);
         refused(invalid, writer, platform.gateway(), BaseImages.AGENT_DATABASE, "tnt_test");
         refused(invalid, writer, platform.gateway(), BaseImages.AGENT_DATABASE, BaseImages.SUPERUSER);
-        refused(invalid, writer, platform.gateway(), "app", BaseImages.SAFEKEEPER_ROLE);
+        refused(invalid, writer, platform.gateway(), "app", WriterNames.SAFEKEEPER_ROLE);
         refused(invalid, writer, platform.safekeeper(), "app", "tnt_test");
-        refused(invalid, writer, platform.safekeeper(), "app", BaseImages.SAFEKEEPER_ROLE);
+        refused(invalid, writer, platform.safekeeper(), "app", WriterNames.SAFEKEEPER_ROLE);
         refused(invalid, writer, platform.compute(), "app", "tnt_test");
         TlsIdentity forged =
                 new TestCertificates(platform.directory("forged"), "another CA").issue(TlsIdentity.GATEWAY);

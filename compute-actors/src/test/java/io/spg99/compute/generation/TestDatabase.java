@@ -9,6 +9,7 @@ import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.SQLException;
@@ -17,6 +18,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.Executors;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -121,7 +123,7 @@ final class TestDatabase {
     }
 
     ComputeNode node() throws IOException {
-        return new ComputeNode(
+        ComputeNode node = new ComputeNode(
                 platform.binaries(),
                 platform.user(),
                 platform.images(),
@@ -131,6 +133,16 @@ final class TestDatabase {
                 Executors.newVirtualThreadPerTaskExecutor(),
                 Clock.systemUTC(),
                 settings);
+        kit.system().getWhenTerminated().thenRun(node::close);
+        return node;
+    }
+
+    /** The pid in postmaster.pid; none while the server is still being started. */
+    static Optional<Long> postmaster(Path pgdata) throws IOException {
+        Path file = pgdata.resolve("postmaster.pid");
+        return Files.exists(file)
+                ? Files.readAllLines(file).stream().findFirst().map(Long::valueOf)
+                : Optional.empty();
     }
 
     Run start(int generation) throws IOException {

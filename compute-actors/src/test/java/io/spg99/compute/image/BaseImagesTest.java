@@ -61,6 +61,7 @@ class BaseImagesTest {
         Path directory = platform.directory("materialize");
 
         for (String name : new String[] {"a", "b", "c", "d", "e"}) { // more than there are spares
+            platform.images().layOut(key, directory.resolve(name));
             assertEquals(base.start(), platform.images().materialize(key, base, directory.resolve(name)));
         }
 
@@ -139,6 +140,7 @@ class BaseImagesTest {
                 new BaseImages(platform.binaries(), platform.user(), platform.objects(), directory.resolve("images"))) {
             images.ensure();
             await().until(() -> images.spares(key) == 3);
+            images.layOut(key, pgdata);
             images.materialize(key, base, pgdata);
             Files.writeString(pgdata.resolve("base/secret"), "a tenant's");
             Files.createDirectories(pgdata.resolve("base/4711/deep"));
@@ -166,6 +168,7 @@ class BaseImagesTest {
         String key = platform.images().ensure();
         TimelineBase base = platform.images().newBase(TIMELINE);
         Path pgdata = platform.directory("lacks").resolve("pgdata");
+        platform.images().layOut(key, pgdata);
         platform.images().materialize(key, base, pgdata);
         await().until(() -> platform.images().spares(key) >= 3);
         int before = platform.images().spares(key);
@@ -193,11 +196,10 @@ class BaseImagesTest {
     }
 
     @Test
-    void givenUnknownImage_whenMaterialized_thenErrorNamesIt() throws Exception {
-        TimelineBase base = platform.images().newBase(TIMELINE);
+    void givenUnknownImage_whenLaidOut_thenErrorNamesIt() throws Exception {
         Path pgdata = platform.directory("unknown").resolve("pgdata");
 
-        IOException e = assertThrows(IOException.class, () -> platform.images().materialize("pg1", base, pgdata));
+        IOException e = assertThrows(IOException.class, () -> platform.images().layOut("pg1", pgdata));
 
         assertTrue(e.toString().contains("images/pg1"), e.getMessage());
     }
@@ -207,6 +209,7 @@ class BaseImagesTest {
         String key = platform.images().ensure();
         TimelineBase base = platform.images().newBase(TIMELINE);
         Path pgdata = platform.directory("damaged").resolve("pgdata");
+        platform.images().layOut(key, pgdata);
         platform.images().materialize(key, base, pgdata);
         Path file = pgdata.resolve("global/pg_control");
         byte[] bytes = Files.readAllBytes(file);

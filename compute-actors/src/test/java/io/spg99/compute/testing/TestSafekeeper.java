@@ -1,9 +1,9 @@
 package io.spg99.compute.testing;
 
-import io.spg99.compute.image.BaseImages;
 import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
@@ -96,7 +96,7 @@ public final class TestSafekeeper {
     private void receive(int generation, WriterAddress writer, TlsIdentity identity, Lsn from)
             throws SQLException, IOException {
         Properties properties = TestClients.tls(identity);
-        properties.setProperty("user", BaseImages.SAFEKEEPER_ROLE);
+        properties.setProperty("user", WriterNames.SAFEKEEPER_ROLE);
         properties.setProperty("replication", "true");
         properties.setProperty("preferQueryMode", "simple");
         properties.setProperty("assumeMinServerVersion", "17");

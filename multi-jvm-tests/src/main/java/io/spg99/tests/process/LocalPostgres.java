@@ -14,8 +14,10 @@ import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.SQLException;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
@@ -30,6 +32,7 @@ public final class LocalPostgres implements AutoCloseable {
     private final OsUser user;
     private final Path data;
     private final int port;
+    private final Map<String, String> settings = new HashMap<>();
     private @Nullable PostgresProcess server;
 
     private LocalPostgres(PostgresBinaries binaries, OsUser user, Path data, int port) {
@@ -65,24 +68,59 @@ public final class LocalPostgres implements AutoCloseable {
         return new LocalPostgres(binaries, user, data, PostgresProcess.freePort(InetAddress.getLoopbackAddress()));
     }
 
-    /** Starts the server and returns when it says that it accepts connections. */
+    /**
+     * A copy of this server, which must be stopped, as its hot standby; it streams from it once both run.
+     *
+     * @param directory its own, new
+     * @param name      its {@code application_name} at the primary
+     */
+    public LocalPostgres standby(Path directory, String name) throws IOException {
+        Path parent = user.createPrivateDirectory(directory);
+        Path copy = parent.resolve("data");
+        Programs.run(
+                List.of("/bin/cp", "-a", data.toString(), copy.toString()), PostgresProcess.environment(), "", LIMIT);
+        user.writePrivate(copy.resolve("standby.signal"), new byte[0]);
+        LocalPostgres standby =
+                new LocalPostgres(binaries, user, copy, PostgresProcess.freePort(InetAddress.getLoopbackAddress()));
+        standby.settings.put(
+                "primary_conninfo", "host=127.0.0.1 port=%d user=local application_name=%s".formatted(port, name));
+        return standby;
+    }
+
+    /** Starts the server and returns when it says that it accepts connections; no standby does. */
     public void start() throws IOException {
-        PostgresProcess started = PostgresProcess.start(new PostgresProcess.Launch(
-                binaries,
-                user,
-                data,
-                Map.of(
-                        "listen_addresses", "127.0.0.1",
-                        "port", String.valueOf(port),
-                        "unix_socket_directories", ""),
-                false,
-                line -> {}));
-        server = started;
+        PostgresProcess started = launch();
         try {
             started.ready().toCompletableFuture().get(LIMIT.toSeconds(), TimeUnit.SECONDS);
         } catch (ExecutionException | TimeoutException | InterruptedException e) {
             throw new IOException("the local PostgreSQL did not start: " + started.lastError(), e);
         }
+    }
+
+    /** Starts the server and returns at once. */
+    public PostgresProcess launch() throws IOException {
+        Map<String, String> all = new HashMap<>(settings);
+        all.put("listen_addresses", "127.0.0.1");
+        all.put("port", String.valueOf(port));
+        all.put("unix_socket_directories", socketDirectory().toString());
+        PostgresProcess started =
+                PostgresProcess.start(new PostgresProcess.Launch(binaries, user, data, all, false, line -> {}));
+        server = started;
+        return started;
+    }
+
+    /** A setting for the next {@link #start}. */
+    public void set(String name, String value) {
+        settings.put(name, value);
+    }
+
+    /** Where its Unix socket is. */
+    public Path socketDirectory() {
+        return Objects.requireNonNull(data.getParent());
+    }
+
+    public int port() {
+        return port;
     }
 
     public Connection connect() throws SQLException {

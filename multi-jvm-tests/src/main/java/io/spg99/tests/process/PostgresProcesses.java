@@ -15,7 +15,7 @@ public final class PostgresProcesses {
     /** Process ids of everything that runs in a compute's data directory of {@code databaseId}. */
     public static List<Long> ofDatabase(Path data, String databaseId) {
         return workingBelow(data).stream()
-                .filter(pid -> workingDirectory(pid).contains("/" + databaseId + "/"))
+                .filter(pid -> workingDirectory(pid).toString().contains("/" + databaseId + "/"))
                 .toList();
     }
 
@@ -23,9 +23,7 @@ public final class PostgresProcesses {
     public static List<Long> workingBelow(Path data) {
         try {
             Path postgres = data.resolve("postgres");
-            String place = Files.exists(postgres)
-                    ? postgres.toRealPath().toString()
-                    : data.toAbsolutePath().toString();
+            Path place = Files.exists(postgres) ? postgres.toRealPath() : data.toAbsolutePath();
             return ProcessHandle.allProcesses()
                     .map(ProcessHandle::pid)
                     .filter(pid -> workingDirectory(pid).startsWith(place))
@@ -57,12 +55,12 @@ public final class PostgresProcesses {
         }
     }
 
-    private static String workingDirectory(long pid) {
+    /** Of a PostgreSQL process that is its data directory; empty if the process has ended, or is not ours to look at. */
+    public static Path workingDirectory(long pid) {
         try {
-            return Files.readSymbolicLink(Path.of("/proc/" + pid + "/cwd")).toString();
+            return Files.readSymbolicLink(Path.of("/proc/" + pid + "/cwd"));
         } catch (IOException e) {
-            // Ended meanwhile, or not ours to look at.
-            return "";
+            return Path.of("");
         }
     }
 }

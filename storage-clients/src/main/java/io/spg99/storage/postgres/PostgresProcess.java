@@ -8,6 +8,7 @@ import java.io.OutputStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -56,6 +57,7 @@ public final class PostgresProcess {
     private static final Duration HELPER_DEADLINE = Duration.ofSeconds(10);
 
     private static final String READY = "database system is ready to accept connections";
+    private static final String HELD = "spg99_guard: held";
     private static final String PORT_TAKEN = "Address already in use";
 
     /**
@@ -63,7 +65,7 @@ public final class PostgresProcess {
      *
      * @param dataDirectory belongs to {@code user}, mode 0700
      * @param settings      override postgresql.conf; they are visible to everybody on this machine: no secrets
-     * @param held          the server waits before recovery for {@link #proceed}; it must load the guard library
+     * @param held          the server makes its memory and waits for {@link #proceed}; it must load the guard library
      * @param log           gets each line of the server's log, on a thread of its own
      */
     public record Launch(
@@ -95,7 +97,9 @@ public final class PostgresProcess {
 
     private final Launch launch;
     private final Process process;
+    private volatile Consumer<String> log;
     private final Deque<String> lastLines = new ArrayDeque<>();
+    private final CompletableFuture<Void> held = new CompletableFuture<>();
     private final CompletableFuture<Void> ready = new CompletableFuture<>();
     private final CompletableFuture<Void> drained = new CompletableFuture<>();
     private final CompletableFuture<Integer> exit;
@@ -103,12 +107,17 @@ public final class PostgresProcess {
     private PostgresProcess(Launch launch, Process process) {
         this.launch = launch;
         this.process = process;
+        this.log = launch.log();
         this.exit = process.onExit()
                 .thenCompose(ended -> drained.copy()
                         .completeOnTimeout(null, DRAIN_DEADLINE.toMillis(), TimeUnit.MILLISECONDS)
                         .thenApply(nothing -> ended.exitValue()));
-        this.exit.thenAccept(status -> ready.completeExceptionally(
-                new IOException("PostgreSQL ended before it was ready: status=" + status + " log=" + lastError())));
+        this.exit.thenAccept(status -> {
+            IOException ended =
+                    new IOException("PostgreSQL ended before it was ready: status=" + status + " log=" + lastError());
+            held.completeExceptionally(ended);
+            ready.completeExceptionally(ended);
+        });
     }
 
     /**
@@ -150,14 +159,34 @@ public final class PostgresProcess {
     }
 
     /**
+     * Completes when a server that is to be held has read its configuration and made its memory: its directory may be renamed
+     * then, its control file exchanged. Fails if it ends before that.
+     */
+    public CompletionStage<Void> held() {
+        return held.minimalCompletionStage();
+    }
+
+    /**
      * Lets a held server go on. Does not block.
      *
-     * @param parent TLI of the WAL it recovers from
+     * @param settings override what it was started with; with {@code data_directory} if that was renamed
      */
-    public void proceed(int parent) throws IOException {
+    public void proceed(Map<String, String> settings) throws IOException {
+        StringBuilder lines = new StringBuilder();
+        settings.forEach((name, value) -> {
+            if (value.indexOf('\n') >= 0) {
+                throw new IllegalArgumentException("a setting has a line feed: name=" + name);
+            }
+            lines.append(name).append('=').append(value).append('\n');
+        });
         try (OutputStream input = process.getOutputStream()) {
-            input.write((parent + "\n").getBytes(StandardCharsets.US_ASCII));
+            input.write(lines.append('\n').toString().getBytes(StandardCharsets.UTF_8));
         }
+    }
+
+    /** Passes the lines of the log on to {@code sink} from now on. */
+    public void logTo(Consumer<String> sink) {
+        log = sink;
     }
 
     /** A held server that is not to go on ends when its input does; the others have none. */
@@ -319,7 +348,10 @@ public final class PostgresProcess {
         return found;
     }
 
-    /** By command line, which everybody may read, or by working directory, which orphans have too. */
+    /**
+     * By working directory, or by command line, which everybody may read. Where both are known the former counts: the directory
+     * of a held server is renamed.
+     */
     private static boolean serves(long pid, Path directory) {
         Path proc = Path.of("/proc", Long.toString(pid));
         try {
@@ -328,12 +360,19 @@ public final class PostgresProcess {
             if (command.getFirst().isEmpty()) {
                 return false; // a kernel thread, or a zombie
             }
-            int option = command.indexOf("-D");
-            if (command.getFirst().endsWith("/postgres") && option > 0 && option + 1 < command.size()) {
-                return command.get(option + 1).equals(directory.toString());
+            boolean postmaster = command.getFirst().endsWith("/postgres");
+            if (!postmaster && !command.getFirst().startsWith("postgres:")) {
+                return false;
             }
-            return command.getFirst().startsWith("postgres:")
-                    && Files.readSymbolicLink(proc.resolve("cwd")).equals(directory);
+            try {
+                return Files.readSymbolicLink(proc.resolve("cwd")).equals(directory);
+            } catch (AccessDeniedException e) {
+                int option = command.indexOf("-D");
+                return postmaster
+                        && option > 0
+                        && option + 1 < command.size()
+                        && command.get(option + 1).equals(directory.toString());
+            }
         } catch (IOException | SecurityException e) {
             return false; // gone meanwhile, or another user's
         }
@@ -387,9 +426,11 @@ public final class PostgresProcess {
         }
         if (!ready.isDone() && line.endsWith(READY)) {
             ready.complete(null);
+        } else if (!held.isDone() && line.endsWith(HELD)) {
+            held.complete(null);
         }
         try {
-            launch.log().accept(line);
+            log.accept(line);
         } catch (RuntimeException e) {
             LOG.warn("log sink failed: pid={}", pid(), e);
         }

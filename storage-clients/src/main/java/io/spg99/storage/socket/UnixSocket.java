@@ -15,6 +15,7 @@ import java.nio.channels.ClosedSelectorException;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.Selector;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Objects;
 
@@ -26,6 +27,9 @@ import java.util.Objects;
 public final class UnixSocket extends Socket {
 
     private static final int BUFFER = 8192;
+
+    /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
+    private static final int PATH_LIMIT = 107;
 
     private final Path path;
     private final SocketChannel channel;
@@ -40,6 +44,11 @@ public final class UnixSocket extends Socket {
         this.channel = SocketChannel.open(StandardProtocolFamily.UNIX);
         this.readable = Selector.open();
         this.writable = Selector.open();
+    }
+
+    /** Whether a socket can have this name at all. */
+    public static boolean fits(Path path) {
+        return path.toString().getBytes(StandardCharsets.UTF_8).length <= PATH_LIMIT;
     }
 
     @Override

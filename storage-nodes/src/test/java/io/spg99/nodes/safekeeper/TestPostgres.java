@@ -2,6 +2,7 @@ package io.spg99.nodes.safekeeper;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalFetch;
@@ -291,30 +292,19 @@ final class TestPostgres {
         });
     }
 
-    static void delete(Path directory) throws IOException {
-        if (!Files.exists(directory)) {
-            return;
-        }
-        try (Stream<Path> files = Files.walk(directory)) {
-            for (Path file : files.sorted(java.util.Comparator.reverseOrder()).toList()) {
-                Files.delete(file);
-            }
-        }
-    }
-
     /** Ends all servers and removes what they wrote. */
     void killAll() throws Exception {
         for (Generation generation : generations) {
             generation.kill();
             PostgresProcess.removeRemains(generation.data);
-            delete(generation.data);
+            FileTree.delete(generation.data);
         }
         generations.clear();
     }
 
     void close() throws Exception {
         killAll();
-        delete(root);
+        FileTree.delete(root);
     }
 
     /** A running server. */

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.spg99.nodes.safekeeper.receive.WalReceiver;
+import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
@@ -22,6 +22,7 @@ import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.safekeeper.WalSegmentName;
 import io.spg99.storage.safekeeper.WalSource;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
@@ -90,7 +91,7 @@ class WalChainTest {
     void stop() throws Exception {
         postgres.killAll();
         safekeepers.close();
-        TestPostgres.delete(directory);
+        FileTree.delete(directory);
     }
 
     private QuorumReply.Prepared prepare(ActorRef<QuorumCommand> by, int generation) {
@@ -314,7 +315,7 @@ class WalChainTest {
         SafekeeperId.ALL.forEach(safekeepers::stop);
 
         try (Connection load = writer.connect()) {
-            execute(writer, "SELECT pg_drop_replication_slot('spg99_quorum')");
+            execute(writer, "SELECT pg_drop_replication_slot('" + WriterNames.QUORUM_SLOT + "')");
             runAhead(load, writer, 30);
             assertFalse(Files.exists(segment(writer, begin)));
             for (SafekeeperId id : SafekeeperId.ALL) {
@@ -400,7 +401,7 @@ class WalChainTest {
         execute(writer, "CREATE TABLE t (id int)", "INSERT INTO t SELECT generate_series(1, 1000)");
 
         safekeepers.stop(SK1);
-        TestPostgres.delete(safekeepers.directory(SK1));
+        FileTree.delete(safekeepers.directory(SK1));
         safekeepers.start(SK1);
         execute(writer, "INSERT INTO t VALUES (1)");
         awaitCaughtUp(SK1, flushed(writer));
@@ -416,7 +417,7 @@ class WalChainTest {
         ReplicationTarget target = new ReplicationTarget(
                 writer.address().host(),
                 writer.address().port(),
-                WalReceiver.ROLE,
+                WriterNames.SAFEKEEPER_ROLE,
                 "sk9",
                 safekeeperIdentity,
                 TestSafekeepers.PATIENCE,

@@ -4,6 +4,7 @@ import io.spg99.storage.replication.ReplicationConnection;
 import io.spg99.storage.replication.ReplicationException;
 import io.spg99.storage.replication.ReplicationTarget;
 import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.thread.Threads;
 import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
@@ -28,8 +29,6 @@ import org.slf4j.LoggerFactory;
  * </pre>
  */
 final class QuorumSlot {
-
-    static final String NAME = "spg99_quorum";
 
     /** A move costs two connections; what it frees must be worth them. */
     static final long STEP_BYTES = 64 << 20;
@@ -86,8 +85,8 @@ final class QuorumSlot {
 
     /** Makes the slot if there is none: the base image has it, but somebody may have dropped it. */
     static void ensure(ReplicationConnection connection) throws ReplicationException {
-        if (connection.slotPosition(NAME) == null) {
-            connection.ensureSlot(NAME);
+        if (connection.slotPosition(WriterNames.QUORUM_SLOT) == null) {
+            connection.ensureSlot(WriterNames.QUORUM_SLOT);
         }
     }
 
@@ -142,7 +141,7 @@ final class QuorumSlot {
                 return position;
             }
             try (ReplicationConnection holder = connector.open(writer)) {
-                holder.startWithSlot(NAME, holder.identify().position(), generation);
+                holder.startWithSlot(WriterNames.QUORUM_SLOT, holder.identify().position(), generation);
                 position = positionOf(reader);
                 if (!position.isBefore(target)) {
                     return position;
@@ -154,11 +153,8 @@ final class QuorumSlot {
     }
 
     private static Lsn positionOf(ReplicationConnection reader) throws ReplicationException {
-        Lsn position = reader.slotPosition(NAME);
-        if (position == null) {
-            reader.ensureSlot(NAME);
-            position = reader.slotPosition(NAME);
-        }
+        ensure(reader);
+        Lsn position = reader.slotPosition(WriterNames.QUORUM_SLOT);
         if (position == null) {
             throw new ReplicationException("it keeps nothing");
         }

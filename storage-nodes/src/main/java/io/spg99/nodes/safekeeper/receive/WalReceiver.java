@@ -12,6 +12,7 @@ import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.thread.Threads;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
@@ -30,9 +31,6 @@ import org.slf4j.LoggerFactory;
  * <p>Stopping only cuts the connection; that no byte is taken afterwards is the log's care (W2), not this thread's.
  */
 public final class WalReceiver {
-
-    /** The role as which Safekeepers log in to a writer. */
-    public static final String ROLE = "spg99_safekeeper";
 
     /** What the owner wants to know. Called on the receiver's thread; must not block. */
     public interface Listener {
@@ -102,7 +100,7 @@ public final class WalReceiver {
         this.target = new ReplicationTarget(
                 writer.host(),
                 writer.port(),
-                ROLE,
+                WriterNames.SAFEKEEPER_ROLE,
                 self.id().value(),
                 self.identity(),
                 CONNECT_TIMEOUT,
@@ -247,7 +245,7 @@ public final class WalReceiver {
     }
 
     private void stream(ReplicationConnection connection) throws IOException {
-        long began = System.nanoTime();
+        long began = threads.nanoTime();
         ReplicationMessage message = connection.receive();
         while (message != null && !isStopped()) {
             int taken = 0;
@@ -269,7 +267,7 @@ public final class WalReceiver {
                 listener.progress(this);
             }
             // Not on the writer's word that the stream begins: it looks for the WAL only then.
-            if (taken > 0 || System.nanoTime() - began > HEALTHY.toNanos()) {
+            if (taken > 0 || threads.nanoTime() - began > HEALTHY.toNanos()) {
                 healthy();
             }
             message = connection.receive();

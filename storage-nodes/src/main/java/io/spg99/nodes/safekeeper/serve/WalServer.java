@@ -15,13 +15,13 @@ import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.handler.ssl.ClientAuth;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
+import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.TimelineId;
 import java.io.Closeable;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.UnixDomainSocketAddress;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -38,9 +38,6 @@ public final class WalServer implements Closeable {
     private static final int MOST_CONNECTIONS = 1024;
 
     private static final int THREADS = 2;
-
-    /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
-    private static final int SOCKET_PATH_LIMIT = 107;
 
     private static final long STARTUP_SECONDS = 10;
     private static final WriteBufferWaterMark WRITE_BUFFER = new WriteBufferWaterMark(256 << 10, 1 << 20);
@@ -106,8 +103,7 @@ public final class WalServer implements Closeable {
                 });
         try {
             Channel listener = bootstrap.bind(host, port).syncUninterruptibly().channel();
-            Optional<Path> usable =
-                    socket.filter(path -> path.toString().getBytes(StandardCharsets.UTF_8).length <= SOCKET_PATH_LIMIT);
+            Optional<Path> usable = socket.filter(UnixSocket::fits);
             if (usable.isPresent()) {
                 Files.deleteIfExists(usable.get());
                 local.bind(UnixDomainSocketAddress.of(usable.get())).syncUninterruptibly();

@@ -233,7 +233,9 @@ public final class Node {
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
                 owner -> ConnectionPools.create(
-                        owner, new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS, SERVER_CONNECTIONS), Clock.systemUTC()),
+                        owner,
+                        new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS, SERVER_CONNECTIONS),
+                        Clock.systemUTC()),
                 new ImageTimelines(images, objects, blocking),
                 catalog.databases(),
                 new ColdStarts(meters),

@@ -568,6 +568,8 @@ final class ClientRequests {
             responses.add(describe);
         }
         put(in, index, server, own);
+        // The backend is in the middle of a batch from here on, whatever its answers.
+        tracker.other();
         if (describe == null || describe.finished) {
             return true;
         }

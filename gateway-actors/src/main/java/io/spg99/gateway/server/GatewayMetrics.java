@@ -27,7 +27,6 @@ final class GatewayMetrics {
     /** Server connections that are logged in. */
     final AtomicInteger backends = new AtomicInteger();
 
-
     GatewayMetrics(MeterRegistry registry) {
         backendTlsOk = registry.counter("gw.backend.tls.ok");
         backendTlsErrors = registry.counter("gw.backend.tls.handshake.errors");

@@ -72,6 +72,8 @@ public final class RequestTracker {
 
     public void query(Statement statement) {
         pendingReady++;
+        // What was sent before without a Sync is part of the query's transaction, and ends with it.
+        unsynced = false;
         lastStartExtended = false;
         apply(statement);
     }

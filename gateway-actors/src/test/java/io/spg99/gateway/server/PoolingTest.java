@@ -475,7 +475,10 @@ class PoolingTest {
         Connection listener = connect();
         execute(one, "SET search_path = mine");
         execute(one, "PREPARE plus (int) AS SELECT $1 + 1");
+        String pinned = "spg99_session_pinned_total{reason=\"listen\"}";
+        double before = metric(pinned);
         execute(listener, "LISTEN moved");
+        await("the listener to be known as one", () -> metric(pinned) == before + 1);
         try (PreparedStatement statement = one.prepareStatement("SELECT ? + 1")) {
             statement.setInt(1, 1);
             assertEquals("2", only(statement));

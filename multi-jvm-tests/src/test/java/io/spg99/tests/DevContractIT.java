@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.JavaProcess;
 import io.spg99.tests.process.LocalPostgres;

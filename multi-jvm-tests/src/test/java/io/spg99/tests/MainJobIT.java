@@ -208,58 +208,6 @@ class MainJobIT {
     }
 
     @Test
-    void givenALedger_whenThePostmasterIsKilled_thenNothingAcknowledgedIsMissing() throws Exception {
-        Target books = create("books", "app", "");
-        try (Ledger ledger = new Ledger(
-                "jdbc:postgresql://%s:%s/app?sslmode=require"
-                        .formatted(dev.get("gateway_host"), dev.get("gateway_port")),
-                books.user(),
-                books.password())) {
-            ledger.createTable();
-            ledger.start(8);
-            for (int round = 0; round < 3; round++) {
-                ledger.awaitProgress(200);
-                long generation = books.describe().path("generation").asLong();
-                kill(PostgresProcesses.postmaster(dev.data(), books.id()));
-                ledger.awaitProgress(200);
-                assertTrue(books.describe().path("generation").asLong() > generation);
-            }
-            ledger.stop();
-            ledger.verify();
-        }
-    }
-
-    @Test
-    void givenALedger_whenABackendIsKilled_thenNothingAcknowledgedIsMissing() throws Exception {
-        Target backend = create("backend", "app", "");
-        try (Ledger ledger = new Ledger(
-                "jdbc:postgresql://%s:%s/app?sslmode=require"
-                        .formatted(dev.get("gateway_host"), dev.get("gateway_port")),
-                backend.user(),
-                backend.password())) {
-            ledger.createTable();
-            ledger.start(4);
-            ledger.awaitProgress(100);
-            long pid;
-            try (Connection connection = backend.connect()) {
-                pid = number(connection, "SELECT pg_backend_pid()");
-                kill(pid);
-            }
-            ledger.awaitProgress(100);
-            ledger.stop();
-            ledger.verify();
-        }
-    }
-
-    private static void kill(long pid) {
-        assertTrue(ProcessHandle.of(pid).orElseThrow().destroyForcibly());
-        Awaitility.await("end of process " + pid)
-                .atMost(Duration.ofSeconds(5))
-                .until(() ->
-                        ProcessHandle.of(pid).filter(ProcessHandle::isAlive).isEmpty());
-    }
-
-    @Test
     void givenADatabase_whenDeleted_thenItIsGoneEverywhere() throws Exception {
         Target gone = create("gone", "app", "");
         String timeline = gone.describe().path("timeline_id").asText();

@@ -97,6 +97,11 @@ final class NodeCommand implements Callable<Integer> {
                     "Where it serves WAL to computes and other Safekeepers, 0 for any (default: ${DEFAULT-VALUE}).")
     private int walPort;
 
+    @Option(
+            names = "--tcp-only",
+            description = "Reaches computes and other Safekeepers by TCP even if it finds their Unix sockets.")
+    private boolean tcpOnly;
+
     @Spec
     private @Nullable CommandSpec spec;
 
@@ -113,7 +118,12 @@ final class NodeCommand implements Callable<Integer> {
         // Before the first logger is made.
         System.setProperty("spg99.log.dir", SafekeeperHome.logs(root).toString());
         start(new SafekeeperNodeSettings(
-                        new MemberSettings(Set.of(Role.SAFEKEEPER), host, port, seeds), id, root, pki, walPort))
+                        new MemberSettings(Set.of(Role.SAFEKEEPER), host, port, seeds),
+                        id,
+                        root,
+                        pki,
+                        walPort,
+                        tcpOnly))
                 .run();
         return 0;
     }

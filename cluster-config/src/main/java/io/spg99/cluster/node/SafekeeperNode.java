@@ -3,6 +3,8 @@ package io.spg99.cluster.node;
 import io.spg99.cluster.pki.PlatformPki;
 import io.spg99.nodes.safekeeper.Safekeeper;
 import io.spg99.nodes.safekeeper.SafekeeperSettings;
+import io.spg99.storage.replication.PgReplicationConnection;
+import io.spg99.storage.replication.ReplicationConnection;
 import io.spg99.storage.safekeeper.SafekeeperCommand;
 import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
@@ -90,8 +92,9 @@ public final class SafekeeperNode {
             progress.accept("The cluster is gone. Safekeeper " + settings.id() + " waits for another at "
                     + String.join(", ", settings.member().seeds()) + " …");
         }
+        String host = settings.member().host();
         Behavior<SafekeeperCommand> safekeeper = Safekeeper.create(new SafekeeperSettings(
-                settings.id(), settings.directory(), settings.member().host(), settings.walPort(), identity));
+                settings.id(), settings.directory(), host, settings.walPort(), host, identity, connector()));
         ActorSystem<?> begun = Membership.begin(
                 settings.member(), SafekeeperMember.create(settings.id(), safekeeper, listener()), Map.of());
         if (stopHook != null) {
@@ -100,6 +103,12 @@ public final class SafekeeperNode {
         stopHook = Membership.onJvmShutdown(begun, this::stop);
         system = begun;
         return begun;
+    }
+
+    private ReplicationConnection.Connector connector() {
+        return settings.tcpOnly()
+                ? target -> PgReplicationConnection.open(target.byTcp())
+                : PgReplicationConnection::open;
     }
 
     private SafekeeperMember.Listener listener() {

@@ -10,5 +10,7 @@ import java.nio.file.Path;
  * @param directory its WAL
  * @param pki       directory of the platform's certificate authority
  * @param walPort   of its WAL server; 0 for any
+ * @param tcpOnly   it reaches writers and other Safekeepers by TCP even where it finds their Unix sockets
  */
-public record SafekeeperNodeSettings(MemberSettings member, SafekeeperId id, Path directory, Path pki, int walPort) {}
+public record SafekeeperNodeSettings(
+        MemberSettings member, SafekeeperId id, Path directory, Path pki, int walPort, boolean tcpOnly) {}

@@ -5,6 +5,7 @@ import java.lang.management.ManagementFactory;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /** SPG99's command line in a JVM of its own, on this JVM's class path and with this JVM's options. */
 public final class JavaProcess {
@@ -17,7 +18,17 @@ public final class JavaProcess {
 
     /** @param options of this JVM, beside those that it takes over; the last one counts */
     public static Process start(List<String> options, List<String> arguments) throws IOException {
-        List<String> command = new ArrayList<>();
+        return start(List.of(), Map.of(), options, arguments);
+    }
+
+    /**
+     * @param wrapper     program, with its arguments, that becomes the JVM
+     * @param environment beside this JVM's
+     */
+    static Process start(
+            List<String> wrapper, Map<String, String> environment, List<String> options, List<String> arguments)
+            throws IOException {
+        List<String> command = new ArrayList<>(wrapper);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(option -> option.startsWith("-X") || option.startsWith("--"))
@@ -25,6 +36,8 @@ public final class JavaProcess {
         command.addAll(options);
         command.addAll(List.of("-cp", System.getProperty("java.class.path"), "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);
-        return new ProcessBuilder(command).redirectErrorStream(true).start();
+        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+        builder.environment().putAll(environment);
+        return builder.start();
     }
 }

@@ -23,13 +23,26 @@ public final class PostgresProcesses {
     public static List<Long> workingBelow(Path data) {
         try {
             Path postgres = data.resolve("postgres");
-            Path place = Files.exists(postgres) ? postgres.toRealPath() : data.toAbsolutePath();
-            return ProcessHandle.allProcesses()
-                    .map(ProcessHandle::pid)
-                    .filter(pid -> workingDirectory(pid).startsWith(place))
-                    .toList();
+            return workingIn(Files.exists(postgres) ? postgres.toRealPath() : data.toAbsolutePath());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
+        }
+    }
+
+    /** Process ids of everything that runs in a directory or below. */
+    public static List<Long> workingIn(Path directory) {
+        return ProcessHandle.allProcesses()
+                .map(ProcessHandle::pid)
+                .filter(pid -> workingDirectory(pid).startsWith(directory))
+                .toList();
+    }
+
+    /** What a PostgreSQL process says that it does; empty if it is gone. */
+    public static String title(long pid) {
+        try {
+            return Files.readString(Path.of("/proc/" + pid + "/cmdline"));
+        } catch (IOException e) {
+            return "";
         }
     }
 

@@ -37,6 +37,11 @@ public final class WriterAgent {
         return of(dev.data(), demo.path("id").asText(), demo.path("generation").asLong());
     }
 
+    /** PGDATA. */
+    public Path directory() {
+        return pgdata;
+    }
+
     /** Size of the WAL on the compute's disk. */
     public long walMegabytes() throws IOException {
         try (Stream<Path> files = Files.list(pgdata.resolve("pg_wal"))) {
@@ -46,14 +51,14 @@ public final class WriterAgent {
 
     /** Makes PostgreSQL remove at once what WAL it need not keep. */
     public void checkpoint() throws IOException, SQLException {
-        try (Connection connection = connect();
+        try (Connection connection = connect(BaseImages.AGENT_DATABASE);
                 Statement statement = connection.createStatement()) {
             statement.execute("CHECKPOINT");
         }
     }
 
     public long number(String query) throws IOException, SQLException {
-        try (Connection connection = connect();
+        try (Connection connection = connect(BaseImages.AGENT_DATABASE);
                 Statement statement = connection.createStatement();
                 ResultSet row = statement.executeQuery(query)) {
             row.next();
@@ -61,7 +66,8 @@ public final class WriterAgent {
         }
     }
 
-    private Connection connect() throws IOException, SQLException {
+    /** As superuser, to one of the cluster's databases. */
+    public Connection connect(String database) throws IOException, SQLException {
         try (Stream<Path> files = Files.list(pgdata)) {
             Path socket = files.filter(file -> file.getFileName().toString().matches("\\.s\\.PGSQL\\.[0-9]+"))
                     .findFirst()
@@ -71,7 +77,7 @@ public final class WriterAgent {
             properties.setProperty("socketFactory", UnixSocketFactory.class.getName());
             properties.setProperty("socketFactoryArg", socket.toString());
             properties.setProperty("sslmode", "disable");
-            return DriverManager.getConnection("jdbc:postgresql://localhost/" + BaseImages.AGENT_DATABASE, properties);
+            return DriverManager.getConnection("jdbc:postgresql://localhost/" + database, properties);
         }
     }
 }

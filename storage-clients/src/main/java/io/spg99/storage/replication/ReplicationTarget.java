@@ -35,4 +35,9 @@ public record ReplicationTarget(
             Duration silence) {
         this(host, port, user, applicationName, identity, connectTimeout, silence, Optional.empty());
     }
+
+    /** The same one, reached by TCP. */
+    public ReplicationTarget byTcp() {
+        return new ReplicationTarget(host, port, user, applicationName, identity, connectTimeout, silence);
+    }
 }

@@ -1,5 +1,7 @@
 package io.spg99.nodes.safekeeper;
 
+import io.spg99.storage.replication.PgReplicationConnection;
+import io.spg99.storage.replication.ReplicationConnection;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
 import java.nio.file.Path;
@@ -12,12 +14,19 @@ import java.nio.file.Path;
  * @param port       port of the WAL server; 0 takes a free one
  * @param publicHost host at which others reach the WAL server
  * @param identity   certificate with common name {@link TlsIdentity#SAFEKEEPER}
+ * @param connector  how it reaches writers and other Safekeepers
  */
 public record SafekeeperSettings(
-        SafekeeperId id, Path directory, String bindHost, int port, String publicHost, TlsIdentity identity) {
+        SafekeeperId id,
+        Path directory,
+        String bindHost,
+        int port,
+        String publicHost,
+        TlsIdentity identity,
+        ReplicationConnection.Connector connector) {
 
     /** For a WAL server that is reached at the address it listens on. */
     public SafekeeperSettings(SafekeeperId id, Path directory, String host, int port, TlsIdentity identity) {
-        this(id, directory, host, port, host, identity);
+        this(id, directory, host, port, host, identity, PgReplicationConnection::open);
     }
 }

@@ -1,7 +1,6 @@
 package io.spg99.nodes.safekeeper;
 
 import io.spg99.nodes.safekeeper.log.WalDisk;
-import io.spg99.storage.replication.PgReplicationConnection;
 import io.spg99.storage.thread.Threads;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
@@ -41,7 +40,7 @@ final class SafekeeperTimeline extends AbstractBehavior<TimelineProtocol.Message
                         parts::source,
                         disks(timeline, parts.store()),
                         parts.served(),
-                        PgReplicationConnection::open,
+                        parts.settings().connector(),
                         Threads.JVM,
                         context.getSelf(),
                         timers,

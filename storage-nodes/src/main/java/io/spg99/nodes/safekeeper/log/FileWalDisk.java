@@ -11,7 +11,9 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -32,6 +34,9 @@ public final class FileWalDisk implements WalDisk {
 
     /** Files written to, in the order of use. */
     private final Map<Segment, FileChannel> channels = new LinkedHashMap<>(4, 0.75f, true);
+
+    /** Those of them that were written to since the last sync: to sync an unchanged file costs a flush of the disk, too. */
+    private final Set<FileChannel> changed = new LinkedHashSet<>();
 
     /** A file's name is not durable yet. */
     private boolean namesChanged;
@@ -119,6 +124,7 @@ public final class FileWalDisk implements WalDisk {
     @Override
     public void write(Segment segment, int offset, ByteBuffer bytes) throws IOException {
         FileChannel channel = writable(segment);
+        changed.add(channel);
         long next = offset;
         while (bytes.hasRemaining()) {
             next += channel.write(bytes, next);
@@ -150,7 +156,7 @@ public final class FileWalDisk implements WalDisk {
         if (channels.size() >= OPEN_SEGMENTS) {
             Iterator<FileChannel> eldest = channels.values().iterator();
             try (FileChannel channel = eldest.next()) {
-                channel.force(false);
+                syncIfChanged(channel);
             }
             eldest.remove();
         }
@@ -159,11 +165,18 @@ public final class FileWalDisk implements WalDisk {
     @Override
     public void sync() throws IOException {
         for (FileChannel channel : channels.values()) {
-            channel.force(false);
+            syncIfChanged(channel);
         }
         if (namesChanged) {
             DurableFiles.syncDirectory(directory);
             namesChanged = false;
+        }
+    }
+
+    private void syncIfChanged(FileChannel channel) throws IOException {
+        if (changed.contains(channel)) {
+            channel.force(false);
+            changed.remove(channel);
         }
     }
 

@@ -98,6 +98,9 @@ public final class Node {
     /** Gateways that one database keeps track of; a cluster has a few. */
     private static final int MAX_GATEWAYS = 1000;
 
+    /** Of the profile's 100, so that whoever logs in otherwise (the agent, health checks) finds room. */
+    private static final int SERVER_CONNECTIONS = 90;
+
     /** Blocking steps of starting and stopping computes: mostly copying and waiting. */
     private static final int BLOCKING_THREADS = 32;
 
@@ -272,7 +275,9 @@ public final class Node {
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
                 owner -> ConnectionPools.create(
-                        owner, new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS), Clock.systemUTC()),
+                        owner,
+                        new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS, SERVER_CONNECTIONS),
+                        Clock.systemUTC()),
                 new ImageTimelines(images, storage.objects(), this::forgetTimeline, blocking),
                 pageservers,
                 catalog.databases(),

@@ -1,6 +1,7 @@
 package io.spg99.gateway.lease;
 
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -16,7 +17,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One database as one Gateway sees it: holds the lease for all of this Gateway's sessions. Child of
+ * One database as one Gateway sees it: holds the lease for all of this Gateway's sessions, which share a pool. Child of
  * {@link GatewayRegistry}, stopped by it when the last session has gone. If it fails, every session is told that its
  * writer is lost: nobody would renew the lease.
  *
@@ -28,17 +29,23 @@ import org.slf4j.LoggerFactory;
  * leased                    -- Checkout --------------> leased (granted at once)
  * leased                    -- Revoked ---------------> no lease, or acquiring if somebody waits
  * leased                    -- ConnectFailed ---------> leased and acquiring: the database confirms the lease or revokes it
+ * leased                    -- Frozen ----------------> leased; every holder is told, and what it says is passed on
  * any                       -- last Return -----------> Release, no lease
  * </pre>
  *
- * The place of pooling: a later checkout of a server connection replaces the bare grant of an address.
+ * A holder is a pool of server connections; whom it lends them to is no business of actors.
  */
 final class GatewayDatabase {
 
     sealed interface Command {}
 
-    /** @param counted whether the connection counts as activity of the database */
-    record Checkout(LeaseHolder holder, boolean counted) implements Command {}
+    /** @param connections client connections that count as activity of the database */
+    record Checkout(LeaseHolder holder, int connections) implements Command {}
+
+    /** The holder has so many of them now. */
+    record Count(LeaseHolder holder, int connections) implements Command {}
+
+    record Draining(LeaseHolder holder, int freeze, int running, int pinned) implements Command {}
 
     record Return(LeaseHolder holder) implements Command {}
 
@@ -71,7 +78,7 @@ final class GatewayDatabase {
     static final int MAX_AHEAD = 20;
 
     /** @param generation the lease it was granted last; zero while it waits for one */
-    private record Holder(boolean counted, int generation) {
+    private record Holder(int connections, int generation) {
         boolean waits() {
             return generation == 0;
         }
@@ -97,6 +104,12 @@ final class GatewayDatabase {
     private Optional<LeaseEvent.Coming> coming = Optional.empty();
     /** How many holders were told of it. */
     private int toldComing;
+    /** The freeze that holds; empty at first and without a lease. */
+    private Optional<LeaseEvent.Frozen> frozen = Optional.empty();
+    /** Number of the last freeze of this lease that was begun or ended; zero before the first. */
+    private int lastFreeze;
+    /** What each holder last said while frozen. */
+    private final Map<LeaseHolder, Draining> draining = new HashMap<>();
     /** An Acquire is under way. */
     private boolean acquiring;
     /** Counted connections at the last Renew. */
@@ -141,6 +154,8 @@ final class GatewayDatabase {
     private Behavior<Command> onCommand(Command command) {
         switch (command) {
             case Checkout checkout -> onCheckout(checkout);
+            case Count count -> onCount(count);
+            case Draining draining -> onDraining(draining);
             case Return returned -> onReturn(returned);
             case ConnectFailed failed -> onConnectFailed(failed);
             case FromDatabase from -> onEvent(from.event());
@@ -157,6 +172,8 @@ final class GatewayDatabase {
         switch (event) {
             case LeaseEvent.Coming next -> onComing(next);
             case LeaseEvent.Granted granted -> onGranted(granted);
+            case LeaseEvent.Frozen frozen -> onFrozen(frozen);
+            case LeaseEvent.Resumed resumed -> onResumed(resumed);
             case LeaseEvent.Revoked revoked -> onRevoked(revoked.generation(), revoked.reason());
             case LeaseEvent.Refused refused -> onRefused(refused);
         }
@@ -164,7 +181,7 @@ final class GatewayDatabase {
 
     private void onCheckout(Checkout checkout) {
         checkouts++;
-        holders.put(checkout.holder(), new Holder(checkout.counted(), 0));
+        holders.put(checkout.holder(), new Holder(checkout.connections(), 0));
         if (lease.isPresent() && !acquiring) {
             grantWaiting(lease.get());
         } else {
@@ -173,9 +190,61 @@ final class GatewayDatabase {
         }
     }
 
+    private void onCount(Count count) {
+        Holder holder = holders.get(count.holder());
+        if (holder != null) {
+            holders.put(count.holder(), new Holder(count.connections(), holder.generation()));
+            renewIfChanged();
+        }
+    }
+
+    private void onFrozen(LeaseEvent.Frozen next) {
+        if (lease.isEmpty() || lease.get().generation() != next.generation() || next.freeze() <= lastFreeze) {
+            return;
+        }
+        lastFreeze = next.freeze();
+        frozen = Optional.of(next);
+        draining.clear();
+        holders.keySet().forEach(holder -> holder.frozen(next));
+    }
+
+    private void onResumed(LeaseEvent.Resumed resumed) {
+        lastFreeze = Math.max(lastFreeze, resumed.freeze());
+        if (frozen.filter(current -> current.freeze() <= resumed.freeze()).isPresent()) {
+            frozen = Optional.empty();
+            holders.keySet().forEach(holder -> holder.resumed(resumed));
+        }
+    }
+
+    /** Passed on when all have said how it is with them. */
+    private void onDraining(Draining part) {
+        if (!holders.containsKey(part.holder())
+                || frozen.filter(current -> current.freeze() == part.freeze()).isEmpty()) {
+            return;
+        }
+        draining.put(part.holder(), part);
+        tellDraining();
+    }
+
+    private void tellDraining() {
+        frozen.ifPresent(current -> {
+            if (draining.keySet().containsAll(holders.keySet())) {
+                tell(new LeaseCommand.Draining(
+                        settings.gateway(),
+                        current.generation(),
+                        current.freeze(),
+                        draining.values().stream().mapToInt(Draining::running).sum(),
+                        draining.values().stream().mapToInt(Draining::pinned).sum()));
+            }
+        });
+    }
+
     private void onReturn(Return returned) {
         if (holders.remove(returned.holder()) == null) {
             return;
+        }
+        if (draining.remove(returned.holder()) != null) {
+            tellDraining();
         }
         if (holders.isEmpty()) {
             release();
@@ -190,7 +259,7 @@ final class GatewayDatabase {
         if (holder == null) {
             return;
         }
-        holders.put(failed.holder(), new Holder(holder.counted(), 0));
+        holders.put(failed.holder(), new Holder(holder.connections(), 0));
         Lease current = lease.orElse(null);
         if (current != null && current.generation() > failed.generation() && !acquiring) {
             grantWaiting(current);
@@ -242,11 +311,20 @@ final class GatewayDatabase {
                     granted.writer().port());
         }
         acquired();
-        Lease next = new Lease(granted.generation(), granted.writer());
+        Lease next = new Lease(granted.generation(), granted.writer(), granted.serverConnections());
+        boolean shareChanged = lease.filter(same -> same.serverConnections() != next.serverConnections())
+                .isPresent();
         lease = Optional.of(next);
         countTold = -1;
         timers.startTimerWithFixedDelay(
                 RenewDue.INSTANCE, RenewDue.INSTANCE, granted.ttl().dividedBy(RENEWALS_PER_TTL));
+        if (shareChanged) {
+            holders.forEach((holder, state) -> {
+                if (!state.waits()) {
+                    holder.granted(next);
+                }
+            });
+        }
         grantWaiting(next);
     }
 
@@ -312,8 +390,9 @@ final class GatewayDatabase {
 
     private void grantWaiting(Lease current) {
         for (LeaseHolder holder : waiting()) {
-            holders.computeIfPresent(holder, (same, state) -> new Holder(state.counted(), current.generation()));
+            holders.computeIfPresent(holder, (same, state) -> new Holder(state.connections(), current.generation()));
             holder.granted(current);
+            frozen.ifPresent(holder::frozen);
         }
         renewIfChanged();
     }
@@ -340,7 +419,7 @@ final class GatewayDatabase {
     }
 
     private int counted() {
-        return (int) holders.values().stream().filter(Holder::counted).count();
+        return holders.values().stream().mapToInt(Holder::connections).sum();
     }
 
     private void release() {
@@ -356,6 +435,8 @@ final class GatewayDatabase {
     }
 
     private void dropLease() {
+        frozen = Optional.empty();
+        lastFreeze = 0;
         lease = Optional.empty();
         timers.cancel(RenewDue.INSTANCE);
         metrics.given();

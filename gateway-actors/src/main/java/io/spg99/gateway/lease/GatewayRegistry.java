@@ -18,15 +18,22 @@ import org.slf4j.LoggerFactory;
  */
 public final class GatewayRegistry {
 
-    /** What sessions ask. */
+    /** What pools ask. */
     public sealed interface Command {}
 
     /**
      * Asks for a lease; the holder is granted, or refused, whenever there is an answer.
      *
-     * @param counted whether the connection counts as activity of the database
+     * @param connections client connections that count as activity of the database
      */
-    public record Checkout(String databaseId, LeaseHolder holder, boolean counted) implements Command {}
+    public record Checkout(String databaseId, LeaseHolder holder, int connections) implements Command {}
+
+    /** The holder has so many of them now. */
+    public record Count(String databaseId, LeaseHolder holder, int connections) implements Command {}
+
+    /** What still uses the writer, in answer to {@link LeaseHolder#frozen}. */
+    public record Draining(String databaseId, LeaseHolder holder, int freeze, int running, int pinned)
+            implements Command {}
 
     /** The holder is done, or does not want to wait any longer. */
     public record Return(String databaseId, LeaseHolder holder) implements Command {}
@@ -79,6 +86,13 @@ public final class GatewayRegistry {
     private Behavior<Command> onCommand(Command command) {
         switch (command) {
             case Checkout checkout -> onCheckout(checkout);
+            case Count count ->
+                route(count.databaseId(), new GatewayDatabase.Count(count.holder(), count.connections()));
+            case Draining draining ->
+                route(
+                        draining.databaseId(),
+                        new GatewayDatabase.Draining(
+                                draining.holder(), draining.freeze(), draining.running(), draining.pinned()));
             case Return returned -> route(returned.databaseId(), new GatewayDatabase.Return(returned.holder()));
             case ConnectFailed failed -> onConnectFailed(failed);
             case Emptied emptied -> onEmptied(emptied);
@@ -92,7 +106,7 @@ public final class GatewayRegistry {
     private void onCheckout(Checkout checkout) {
         Entry entry = databases.computeIfAbsent(checkout.databaseId(), this::spawn);
         entry.checkouts++;
-        entry.actor.tell(new GatewayDatabase.Checkout(checkout.holder(), checkout.counted()));
+        entry.actor.tell(new GatewayDatabase.Checkout(checkout.holder(), checkout.connections()));
     }
 
     private void onConnectFailed(ConnectFailed failed) {

@@ -11,6 +11,8 @@ import org.apache.pekko.actor.typed.ActorRef;
  * Renew, every third of the ttl -> nothing | Revoked
  * Release                       -> nothing
  *                                  Revoked, at any time: the writer is gone, close its sessions
+ *                                  Frozen, at any time     -> Draining, at once and at every change, until Resumed,
+ *                                                             the limit, or another generation
  * </pre>
  *
  * A lease belongs to one Gateway and one generation. A Gateway that wants the next generation acquires again.
@@ -30,6 +32,15 @@ public sealed interface LeaseCommand extends GatewayMessage {
      */
     record Renew(String gateway, int generation, int connections, ActorRef<LeaseEvent> replyTo)
             implements LeaseCommand {}
+
+    /**
+     * While frozen: what still uses the writer.
+     *
+     * @param freeze  number of the freeze
+     * @param running transactions
+     * @param pinned  sessions that hold something that only their server connection has
+     */
+    record Draining(String gateway, int generation, int freeze, int running, int pinned) implements LeaseCommand {}
 
     /** Gives a lease back. With {@link #ANY_GENERATION}: whatever there is, an Acquire not yet answered included. */
     record Release(String gateway, int generation) implements LeaseCommand {

@@ -13,8 +13,24 @@ public sealed interface LeaseEvent extends GatewayMessage {
      */
     record Coming(int generation, WriterLocation writer) implements LeaseEvent {}
 
-    /** @param ttl the Gateway renews within this time, or the lease is taken to be given back */
-    record Granted(int generation, WriterLocation writer, Duration ttl) implements LeaseEvent {}
+    /**
+     * Said again when the share changes.
+     *
+     * @param ttl               the Gateway renews within this time, or the lease is taken to be given back
+     * @param serverConnections connections that this Gateway may have open to the writer
+     */
+    record Granted(int generation, WriterLocation writer, Duration ttl, int serverConnections) implements LeaseEvent {}
+
+    /**
+     * No transaction may begin; those that run go on.
+     *
+     * @param freeze larger than that of any freeze of this lease before
+     * @param limit  after it everything goes on, whether or not that is said
+     */
+    record Frozen(int generation, int freeze, Duration limit) implements LeaseEvent {}
+
+    /** Transactions may begin again, whatever was said of this freeze or an earlier one. */
+    record Resumed(int generation, int freeze) implements LeaseEvent {}
 
     /** Why a writer may not be used any longer. */
     enum Reason {

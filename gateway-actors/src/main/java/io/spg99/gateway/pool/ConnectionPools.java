@@ -23,7 +23,10 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * no writer  -- WriterReady --> writer; everybody waiting is granted
  * writer     -- Acquire ------> granted
  * writer     -- Renew --------> lease kept (or made again: an expiry or restart here is not the Gateway's fault)
- * writer     -- WriterGone ---> no writer; every lease revoked
+ * writer     -- Freeze -------> frozen: every lease is told; Acquires of other Gateways wait
+ * frozen     -- Draining -----> frozen; Drained to who froze, once nothing runs and nothing is pinned
+ * frozen     -- Resume, limit > writer; every lease is told
+ * writer     -- WriterGone ---> no writer, not frozen; every lease revoked
  * writer     -- idle timeout -> Idle to the database, again after every further timeout
  * refusing   -- Acquire ------> Refused
  * </pre>
@@ -42,6 +45,21 @@ public final class ConnectionPools {
 
     /** @param expires when the wait is forgotten */
     private record Waiter(ActorRef<LeaseEvent> replyTo, Instant expires) {}
+
+    /**
+     * @param number  of this freeze, larger than any before
+     * @param until   when it ends by itself
+     * @param drained whether that has been told
+     */
+    private record Freezing(int generation, int number, Instant until, ActorRef<FreezeEvent> replyTo, boolean drained) {
+        Freezing(int generation, int number, Instant until, ActorRef<FreezeEvent> replyTo) {
+            this(generation, number, until, replyTo, false);
+        }
+
+        Freezing whenDrained() {
+            return new Freezing(generation, number, until, replyTo, true);
+        }
+    }
 
     /** Expiries and the idle timeout are looked at this often at most. */
     private static final Duration MIN_TICK = Duration.ofMillis(20);
@@ -65,6 +83,12 @@ public final class ConnectionPools {
     private Optional<LeaseEvent.Refused> refusal = Optional.empty();
     /** Highest generation known to be gone; zero at first. */
     private int goneGeneration;
+    /** Empty unless frozen. */
+    private Optional<Freezing> freezing = Optional.empty();
+
+    private int freezes;
+    /** What each Gateway last said of the freeze. */
+    private final Map<String, LeaseCommand.Draining> draining = new HashMap<>();
     /** The database knows that somebody waits. */
     private boolean demanded;
 
@@ -101,6 +125,8 @@ public final class ConnectionPools {
             case PoolsCommand.FromGateway from -> onGateway(from.command());
             case PoolsCommand.WriterComing next -> onWriterComing(next);
             case PoolsCommand.WriterReady ready -> onWriterReady(ready);
+            case PoolsCommand.Freeze freeze -> onFreeze(freeze);
+            case PoolsCommand.Resume resume -> thaw();
             case PoolsCommand.WriterGone gone -> onWriterGone(gone.reason());
             case PoolsCommand.Refuse refuse -> onRefuse(refuse.answer());
             case PoolsCommand.Admit admit -> onAdmit();
@@ -115,6 +141,7 @@ public final class ConnectionPools {
         switch (command) {
             case LeaseCommand.Acquire acquire -> onAcquire(acquire);
             case LeaseCommand.Renew renew -> onRenew(renew);
+            case LeaseCommand.Draining draining -> onDraining(draining);
             case LeaseCommand.Release release -> onRelease(release);
         }
     }
@@ -128,8 +155,11 @@ public final class ConnectionPools {
                 && !waiting.containsKey(gateway)
                 && leases.size() + waiting.size() >= settings.maxGateways()) {
             acquire.replyTo().tell(TOO_MANY);
-        } else if (writer.isPresent()) {
+        } else if (writer.isPresent() && (freezing.isEmpty() || leases.containsKey(gateway))) {
             grant(gateway, acquire.replyTo(), writer.get());
+        } else if (writer.isPresent()) {
+            // Nothing may begin between a grant and the word that the database is frozen.
+            waiting.put(gateway, new Waiter(acquire.replyTo(), expiry()));
         } else {
             waiting.put(gateway, new Waiter(acquire.replyTo(), expiry()));
             if (!demanded) {
@@ -143,7 +173,25 @@ public final class ConnectionPools {
     private void grant(String gateway, ActorRef<LeaseEvent> replyTo, PoolsCommand.WriterReady at) {
         Held before = leases.get(gateway);
         leases.put(gateway, new Held(replyTo, before == null ? Optional.empty() : before.connections(), expiry()));
-        replyTo.tell(new LeaseEvent.Granted(at.generation(), at.writer(), settings.leaseTtl()));
+        replyTo.tell(granted(at));
+        freezing.ifPresent(current -> replyTo.tell(frozen(current)));
+        if (before == null) {
+            tellShare(gateway);
+        }
+    }
+
+    private LeaseEvent.Granted granted(PoolsCommand.WriterReady at) {
+        int share = Math.max(1, settings.serverConnections() / Math.max(1, leases.size()));
+        return new LeaseEvent.Granted(at.generation(), at.writer(), settings.leaseTtl(), share);
+    }
+
+    /** The number of Gateways has changed, and so has the share of each. */
+    private void tellShare(String exceptGateway) {
+        writer.ifPresent(at -> leases.forEach((gateway, held) -> {
+            if (!gateway.equals(exceptGateway)) {
+                held.replyTo().tell(granted(at));
+            }
+        }));
     }
 
     private void onRenew(LeaseCommand.Renew renew) {
@@ -163,6 +211,67 @@ public final class ConnectionPools {
                 renew.gateway(), new Held(renew.replyTo(), Optional.of(Math.max(0, renew.connections())), expiry())));
     }
 
+    private void onFreeze(PoolsCommand.Freeze freeze) {
+        if (writer.isEmpty()) {
+            freeze.replyTo().tell(new FreezeEvent.Thawed(0, 0, 0));
+            return;
+        }
+        thaw();
+        freezes++;
+        Freezing next = new Freezing(
+                writer.get().generation(), freezes, clock.instant().plus(freeze.limit()), freeze.replyTo());
+        freezing = Optional.of(next);
+        leases.values().forEach(held -> held.replyTo().tell(frozen(next)));
+        lookIfDrained();
+    }
+
+    private LeaseEvent.Frozen frozen(Freezing current) {
+        Duration left = Duration.between(clock.instant(), current.until());
+        return new LeaseEvent.Frozen(current.generation(), current.number(), left.isNegative() ? Duration.ZERO : left);
+    }
+
+    private void thaw() {
+        freezing.ifPresent(current -> leases.values()
+                .forEach(held -> held.replyTo().tell(new LeaseEvent.Resumed(current.generation(), current.number()))));
+        freezing = Optional.empty();
+        draining.clear();
+        grantWaiting();
+    }
+
+    private void onDraining(LeaseCommand.Draining part) {
+        if (freezing.filter(current -> current.number() == part.freeze()).isPresent()
+                && leases.containsKey(part.gateway())) {
+            draining.put(part.gateway(), part);
+            lookIfDrained();
+        }
+    }
+
+    private void lookIfDrained() {
+        freezing.filter(current -> !current.drained()).ifPresent(current -> {
+            boolean drained = leases.keySet().stream()
+                    .allMatch(gateway -> draining.containsKey(gateway)
+                            && draining.get(gateway).running() == 0
+                            && draining.get(gateway).pinned() == 0);
+            if (drained) {
+                freezing = Optional.of(current.whenDrained());
+                current.replyTo().tell(new FreezeEvent.Drained(current.generation()));
+            }
+        });
+    }
+
+    private void thawWhenDue(Instant now) {
+        freezing.filter(current -> !current.until().isAfter(now)).ifPresent(current -> {
+            int running = draining.values().stream()
+                    .mapToInt(LeaseCommand.Draining::running)
+                    .sum();
+            int pinned = draining.values().stream()
+                    .mapToInt(LeaseCommand.Draining::pinned)
+                    .sum();
+            thaw();
+            current.replyTo().tell(new FreezeEvent.Thawed(current.generation(), running, pinned));
+        });
+    }
+
     private void onRelease(LeaseCommand.Release release) {
         boolean all = release.generation() == LeaseCommand.Release.ANY_GENERATION;
         if (all) {
@@ -171,6 +280,8 @@ public final class ConnectionPools {
         }
         if (all || writer.map(PoolsCommand.WriterReady::generation).orElse(0) == release.generation()) {
             changeLeases(() -> leases.remove(release.gateway()));
+            tellShare("");
+            lookIfDrained();
         }
     }
 
@@ -189,12 +300,23 @@ public final class ConnectionPools {
         refusal = Optional.empty();
         demanded = false;
         idleSince = clock.instant();
-        waiting.forEach((gateway, waiter) -> grant(gateway, waiter.replyTo(), ready));
+        grantWaiting();
+    }
+
+    private void grantWaiting() {
+        if (waiting.isEmpty() || writer.isEmpty()) {
+            return;
+        }
+        waiting.forEach(
+                (gateway, waiter) -> leases.put(gateway, new Held(waiter.replyTo(), Optional.empty(), expiry())));
         waiting.clear();
+        tellShare("");
     }
 
     private void onWriterGone(LeaseEvent.Reason reason) {
         demanded = false;
+        freezing = Optional.empty();
+        draining.clear();
         writer.ifPresent(gone -> {
             goneGeneration = Math.max(goneGeneration, gone.generation());
             LeaseEvent revoked = new LeaseEvent.Revoked(gone.generation(), reason);
@@ -226,7 +348,13 @@ public final class ConnectionPools {
         Instant now = clock.instant();
         waiting.values().removeIf(waiter -> !waiter.expires().isAfter(now));
         demanded = demanded && !waiting.isEmpty();
+        int before = leases.size();
         changeLeases(() -> leases.values().removeIf(held -> !held.expires().isAfter(now)));
+        if (leases.size() != before) {
+            tellShare("");
+            lookIfDrained();
+        }
+        thawWhenDue(now);
         boolean unconfirmed =
                 leases.values().stream().anyMatch(held -> held.connections().isEmpty());
         if (writer.isPresent()

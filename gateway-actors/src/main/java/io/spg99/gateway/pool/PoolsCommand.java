@@ -21,6 +21,19 @@ public sealed interface PoolsCommand {
     /** A writer is ready: waiting and new Acquires are granted. */
     record WriterReady(int generation, WriterLocation writer) implements PoolsCommand {}
 
+    /**
+     * Transactions that run may finish, new ones and logins wait. Ended by {@link Resume}, by the limit, or with the writer.
+     * Without a writer it is thawed at once.
+     *
+     * @param limit also of the safe window: who has not resumed or moved by then is overtaken
+     */
+    record Freeze(Duration limit, ActorRef<FreezeEvent> replyTo) implements PoolsCommand {}
+
+    /** Goes on at once, however far the freeze has come. */
+    enum Resume implements PoolsCommand {
+        INSTANCE
+    }
+
     /** The writer, or the one that was coming up, is gone: all its leases are revoked; new Acquires wait (or are refused after {@link Refuse}). */
     record WriterGone(LeaseEvent.Reason reason) implements PoolsCommand {}
 

@@ -7,11 +7,17 @@ import java.time.Duration;
  *                    without the Acquire being repeated
  * @param idleTimeout see {@link PoolsCommand.SetIdleTimeout}; zero for never
  * @param maxGateways Gateways that may hold or await a lease: bounds the memory a database spends on them
+ * @param serverConnections connections of all Gateways together that the writer takes
  */
-public record PoolsSettings(Duration leaseTtl, Duration idleTimeout, int maxGateways) {
+public record PoolsSettings(Duration leaseTtl, Duration idleTimeout, int maxGateways, int serverConnections) {
     public PoolsSettings {
-        if (leaseTtl.isNegative() || leaseTtl.isZero() || idleTimeout.isNegative() || maxGateways < 1) {
-            throw new IllegalArgumentException("leaseTtl and maxGateways must be positive, idleTimeout not negative");
+        if (leaseTtl.isNegative()
+                || leaseTtl.isZero()
+                || idleTimeout.isNegative()
+                || maxGateways < 1
+                || serverConnections < 1) {
+            throw new IllegalArgumentException(
+                    "leaseTtl, maxGateways and serverConnections must be positive, idleTimeout not negative");
         }
     }
 }

@@ -29,7 +29,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * One connection to a writer: its Unix socket on the same machine, or TLS with the Gateway's certificate, login as the
- * tenant's role, then bytes. TLS is negotiated directly (PostgreSQL 17), which saves a round trip. Lives on its client's
+ * tenant's role, then bytes. TLS is negotiated directly (PostgreSQL 17), which saves a round trip. Lives on its pool's
  * event loop.
  *
  * <p>One that is connected ahead of its lease says nothing of its login before {@link #admit}, and takes no bytes: what a
@@ -186,6 +186,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
         return ahead;
     }
 
+    /** The lease is there, or was from the beginning. */
+    boolean admitted() {
+        return admitted;
+    }
+
     /** The backend's own key, for cancel requests. */
     BackendLogin.LoggedIn key() {
         return key;
@@ -212,6 +217,11 @@ final class BackendConnection extends ChannelInboundHandlerAdapter {
         if (channel != null) {
             channel.flush();
         }
+    }
+
+    /** False while the backend takes less than is written. */
+    boolean isWritable() {
+        return channel == null || channel.isWritable();
     }
 
     void setReading(boolean reading) {

@@ -4,19 +4,21 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
-import io.netty.util.concurrent.Future;
-import io.spg99.gateway.lease.GatewayRegistry;
-import io.spg99.gateway.lease.Lease;
 import io.spg99.gateway.lease.LeaseEvent;
-import io.spg99.gateway.lease.LeaseHolder;
+import io.spg99.gateway.session.PinReason;
+import io.spg99.gateway.session.SessionReport;
+import io.spg99.gateway.session.Settings;
 import io.spg99.gateway.wire.BackendStream;
-import io.spg99.gateway.wire.ClientStream;
+import io.spg99.gateway.wire.Effects;
+import io.spg99.gateway.wire.InternalQuery;
+import io.spg99.gateway.wire.Protocol;
 import io.spg99.gateway.wire.RequestTracker;
+import io.spg99.gateway.wire.ResponseQueue;
 import io.spg99.gateway.wire.ServerMessages;
 import io.spg99.gateway.wire.SqlError;
 import java.time.Duration;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -30,37 +32,37 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * A logged-in client: waits for a lease, connects to the writer, and passes bytes both ways until one side ends. All of
- * it, the backend connection too, runs on the client channel's event loop.
+ * A logged-in client. It has a server connection from the first message of a transaction to its end, and longer if its
+ * session holds something that cannot be carried to another one; what can be carried is put up again on the next.
  *
  * <pre>
- * WAITING    -- coming ---------------> WAITING, with a backend that connects, logs in and is held
- * WAITING    -- granted --------------> CONNECTING (with that backend if it is of this lease, or with a new one)
- * CONNECTING -- backend logged in ----> PROXYING
- * CONNECTING -- connect failed -------> WAITING (the database is asked again)
- * WAITING, CONNECTING -- wake timeout, refused, cancel request -> CLOSED with an error
- * PROXYING   -- backend lost, generation revoked, Gateway stops -> CLOSED with an error that tells of a commit in flight
- * PROXYING   -- client gone while its query runs -> ABANDONED (the query may end, then is cancelled)
- * any        -- client gone ----------> CLOSED
+ * JOINING   -- on the pool's event loop --> WAITING, or IDLE at once if what to show the client is known
+ * IDLE      -- a message ----------------> ACTIVE, or WAITING if no server connection is free
+ * WAITING   -- lent ---------------------> PREPARING (the session is put up there), or ACTIVE
+ * PREPARING -- answered -----------------> ACTIVE; the first time the client is let in
+ * ACTIVE    -- transaction ended --------> IDLE, or ASKING if it may have left something behind
+ * ASKING    -- answered -----------------> IDLE, or ACTIVE: pinned until the reason is gone
+ * ACTIVE    -- client gone, query runs --> ABANDONED (the query may end, then is cancelled)
+ * WAITING   -- wait limit, refused ------> CLOSED with an error
+ * any with a server connection -- that is lost -> CLOSED with an error that tells of a commit in flight
+ * any       -- client gone --------------> CLOSED
  * </pre>
+ *
+ * A writer that is lost ends only sessions that have a server connection, and not even those that merely listen.
  */
-final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseHolder {
+final class ClientSession extends ChannelInboundHandlerAdapter implements BackendStream.Listener {
 
     private static final Logger LOG = LoggerFactory.getLogger(ClientSession.class);
 
     /** Clients whose connections are no sign of the database being used. */
     private static final Set<String> UNCOUNTED = Set.of("postgres_exporter", "pgbouncer_exporter", "spg99_health");
 
-    /** A writer that is just starting or stopping answers so; the lease will tell what comes of it. */
-    private static final Set<String> RETRIED = Set.of("57P01", "57P02", "57P03");
-
-    /** Bytes a client may send before its backend is there. */
+    /** Bytes a client may send before there is a server connection for it; then it is not read from. */
     private static final int MAX_EARLY_BYTES = 65_536;
 
     private static final SqlError CANCELED =
             new SqlError("57014", "canceling the wait for the database due to user request");
-    private static final SqlError WAKE_TIMEOUT = new SqlError(
-            "57P03", "the database did not become ready in time", "It may still be waking up. Retry in some seconds.");
+    private static final SqlError CANCELED_STATEMENT = new SqlError("57014", "canceling statement due to user request");
     private static final SqlError WRITER_LOST = new SqlError("57P01", "the writer was lost; reconnect");
     private static final SqlError STOPPING =
             new SqlError("57P01", "terminating connection due to administrator command");
@@ -70,9 +72,12 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
             "The transaction may or may not have been committed. Reconnect and check before retrying.");
 
     private enum Phase {
+        JOINING,
+        IDLE,
         WAITING,
-        CONNECTING,
-        PROXYING,
+        PREPARING,
+        ACTIVE,
+        ASKING,
         ABANDONED,
         CLOSED
     }
@@ -80,29 +85,67 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     private final ClientConnection connection;
     private final GatewayContext gateway;
     private final Channel client;
-    private final String databaseId;
     private final Map<String, String> parameters;
+    private final boolean dedicated;
+    private final boolean counted;
+    private final long number;
+    private final ServerPool pool;
+
     private final RequestTracker tracker = new RequestTracker();
-    private final ClientStream fromClient = new ClientStream(tracker);
-    private final BackendStream fromBackend = new BackendStream(tracker);
-    private final List<Future<?>> waitTimers = new ArrayList<>();
-    private final ArrayDeque<ByteBuf> early = new ArrayDeque<>();
-    private final long startedNanos = System.nanoTime();
+    private final ResponseQueue responses = new ResponseQueue();
+    private final BackendStream answers = new BackendStream(tracker, responses, this);
+    private final ClientRequests requests;
 
-    private Phase phase = Phase.WAITING;
+    private Phase phase = Phase.JOINING;
     private Optional<CancelKeys.Key> key;
-    private int earlyBytes;
-    /** A connect has failed; logged once, however often it is tried. */
-    private boolean retrying;
-    /** Set while CONNECTING, PROXYING and ABANDONED; while WAITING if it was connected ahead of the grant, held then. */
-    private @Nullable BackendConnection backend;
+    /** What the client has sent and was not passed on. */
+    private @Nullable ByteBuf early;
 
-    ClientSession(ClientConnection connection, String databaseId, Map<String, String> parameters) {
+    private @Nullable ServerConnection server;
+    private boolean welcomed;
+    private boolean told;
+    private long waitingSinceNanos = System.nanoTime();
+    /** A channel's read is being handled: its end flushes. */
+    private boolean reading;
+    /** The client's query was cancelled while it waited: what is left of it is skipped. */
+    private boolean skipping;
+
+    /** As the client's startup packet has them; what RESET goes back to. */
+    private Settings base;
+    /** As the session has them. */
+    private Settings settings;
+
+    private Map<String, String> sqlPrepared = Map.of();
+    private List<String> channels = List.of();
+    /** What the client has been told of the parameters that PostgreSQL reports. */
+    private Map<String, String> reported = Map.of();
+
+    private final Set<PinReason> held = EnumSet.noneOf(PinReason.class);
+    /** Of them, what lasts until the session ends. */
+    private final Set<PinReason> lasting = EnumSet.noneOf(PinReason.class);
+
+    /**
+     * @param parameters startup packet as a backend of its own would get it
+     * @param base       settings asked for there
+     * @param dedicated  session mode: a server connection of its own, for as long as it lasts
+     */
+    ClientSession(
+            ClientConnection connection,
+            ServerPool pool,
+            Map<String, String> parameters,
+            Settings base,
+            boolean dedicated) {
         this.connection = connection;
+        this.pool = pool;
         this.gateway = connection.gateway;
         this.client = connection.channel;
-        this.databaseId = databaseId;
         this.parameters = parameters;
+        this.base = base;
+        this.settings = base;
+        this.dedicated = dedicated;
+        counted = !UNCOUNTED.contains(parameters.getOrDefault("application_name", ""));
+        number = gateway.ids().incrementAndGet();
+        requests = new ClientRequests(pool, dedicated, tracker, responses, answers);
         key = Optional.of(gateway.cancelKeys().register(this));
     }
 
@@ -111,172 +154,250 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         return key;
     }
 
-    // ---- waiting for a writer
+    boolean dedicated() {
+        return dedicated;
+    }
 
+    boolean counted() {
+        return counted;
+    }
+
+    Map<String, String> parameters() {
+        return parameters;
+    }
+
+    Settings wantedSettings() {
+        return settings;
+    }
+
+    /** It keeps its server connection beyond transactions. */
+    boolean holds() {
+        return dedicated || !held.isEmpty();
+    }
+
+    /** Something of it is under way in its server connection. */
+    boolean running() {
+        return switch (phase) {
+            case PREPARING, ASKING, ABANDONED -> true;
+            case ACTIVE -> !transactionOver();
+            case JOINING, IDLE, WAITING, CLOSED -> false;
+        };
+    }
+
+    /** It cannot move to another writer. */
+    boolean inTheWay() {
+        return !movable(LeaseEvent.Reason.WRITER_LOST);
+    }
+
+    /** The freeze is over. */
+    void thawed() {
+        proceed();
+    }
+
+    long waitedNanos() {
+        return System.nanoTime() - waitingSinceNanos;
+    }
+
+    // ---- joining
+
+    /** Moves the client's channel to the pool's event loop, where all else happens. */
     @Override
     public void handlerAdded(ChannelHandlerContext ctx) {
         if (!client.isActive()) {
             end();
             return;
         }
-        GatewaySettings.Times times = gateway.settings().times();
-        waitTimers.add(connection.after(times.wakeNotice(), this::onNoticeDue));
-        waitTimers.add(connection.after(times.wake(), this::onWakeTimeout));
-        boolean counted = !UNCOUNTED.contains(parameters.getOrDefault("application_name", ""));
-        gateway.registry().tell(new GatewayRegistry.Checkout(databaseId, this, counted));
-    }
-
-    private void onNoticeDue() {
-        SqlError notice = new SqlError("00000", "database \"" + parameters.get("database") + "\" is waking up");
-        connection.send(out -> ServerMessages.notice(out, notice));
-    }
-
-    private void onWakeTimeout() {
-        gateway.metrics().checkoutTimeouts.increment();
-        fail(WAKE_TIMEOUT);
-    }
-
-    @Override
-    public void coming(LeaseEvent.Coming coming) {
-        client.eventLoop().execute(() -> onComing(coming));
-    }
-
-    private void onComing(LeaseEvent.Coming coming) {
-        if (phase == Phase.WAITING) {
-            dropHeld("another writer is coming up");
-            Lease expected = new Lease(coming.generation(), coming.writer());
-            backend = BackendConnection.connectAhead(
-                    gateway, expected, parameters, client.eventLoop(), new FromBackend());
-        }
-    }
-
-    /** What was connected ahead is of no use. Nobody is told: the grant will lead to a connection as ever. */
-    private void dropHeld(String reason) {
-        BackendConnection held = backend;
-        if (held != null) {
-            LOG.debug(
-                    "session {}: drops its connection to the coming generation {}, {}",
-                    connection.id,
-                    held.lease().generation(),
-                    reason);
-            backend = null;
-            held.terminate();
-        }
-    }
-
-    @Override
-    public void granted(Lease lease) {
-        client.eventLoop().execute(() -> onGranted(lease));
-    }
-
-    private void onGranted(Lease lease) {
-        if (phase != Phase.WAITING) {
+        client.config().setAutoRead(false);
+        if (pool.loop.inEventLoop()) {
+            joined();
             return;
         }
-        BackendConnection held = backend;
-        if (held != null && held.lease().equals(lease)) {
-            phase = Phase.CONNECTING;
-            held.admit();
+        client.deregister()
+                .addListener(deregistered -> pool.loop.register(client).addListener(registered -> {
+                    if (registered.isSuccess()) {
+                        pool.loop.execute(this::joined);
+                    } else {
+                        client.close();
+                        pool.loop.execute(this::end);
+                    }
+                }));
+    }
+
+    private void joined() {
+        if (phase != Phase.JOINING) {
+            return;
+        }
+        if (!client.isActive()) {
+            end();
+            return;
+        }
+        pool.join(this);
+        base = pool.intern(base);
+        base.customNames().forEach(pool::addCustomName);
+        settings = base;
+        client.config().setAutoRead(true);
+        Optional<Map<String, String>> known = dedicated ? Optional.empty() : pool.welcome(base);
+        if (known.isPresent()) {
+            phase = Phase.IDLE;
+            welcome(known.get());
+            proceed();
         } else {
-            dropHeld("generation " + lease.generation() + " is granted");
-            connect(lease);
+            waitForServer();
         }
     }
 
-    private void connect(Lease lease) {
-        phase = Phase.CONNECTING;
-        backend = BackendConnection.connect(gateway, lease, parameters, client.eventLoop(), new FromBackend());
+    private void welcome(Map<String, String> values) {
+        welcomed = true;
+        reported = values;
+        gateway.metrics().checkoutWait.record(Duration.ofNanos(waitedNanos()));
+        connection.send(out -> {
+            values.forEach((name, value) -> ServerMessages.parameterStatus(out, name, value));
+            ServerMessages.readyForQuery(out, Protocol.STATUS_IDLE);
+        });
     }
 
-    /** It may have come too early (there was no role yet). If the lease is there by now, it is tried as ever. */
-    private void aheadFailed(BackendConnection failed, String reason) {
-        dropHeld(reason);
-        if (phase == Phase.CONNECTING) {
-            connect(failed.lease());
+    // ---- waiting for a server connection
+
+    private void waitForServer() {
+        phase = Phase.WAITING;
+        told = false;
+        waitingSinceNanos = System.nanoTime();
+        pool.enqueue(this);
+    }
+
+    void tellThatItWaits(String why) {
+        if (!told) {
+            told = true;
+            SqlError notice = new SqlError("00000", "database \"" + parameters.get("database") + "\" " + why);
+            connection.send(out -> ServerMessages.notice(out, notice));
         }
     }
 
-    @Override
-    public void refused(LeaseEvent.Refused refusal) {
-        SqlError error = new SqlError(refusal.sqlState(), refusal.message(), refusal.hint());
-        client.eventLoop().execute(() -> {
-            if (phase == Phase.WAITING || phase == Phase.CONNECTING) {
-                fail(error);
+    /** The pool lends a server connection. */
+    void lent(ServerConnection lent) {
+        if (phase != Phase.WAITING) {
+            pool.giveBack(lent);
+            return;
+        }
+        take(lent);
+        if (phase != Phase.PREPARING) {
+            proceed();
+        }
+    }
+
+    private void take(ServerConnection lent) {
+        server = lent;
+        lent.attach(this);
+        if (dedicated) {
+            phase = Phase.ACTIVE;
+            welcomed = true;
+            gateway.metrics().checkoutWait.record(Duration.ofNanos(waitedNanos()));
+            lent.takeWelcome().ifPresent(client::writeAndFlush);
+            return;
+        }
+        lent.ownSequences = lent.lastUser == number;
+        List<String> queries = missing(lent);
+        lent.lastUser = number;
+        if (queries.isEmpty()) {
+            ready(lent);
+        } else {
+            gateway.metrics().resets.increment();
+            prepare(lent, queries);
+        }
+    }
+
+    /** Runs what is missing, a query after the other. */
+    private void prepare(ServerConnection on, List<String> queries) {
+        phase = Phase.PREPARING;
+        on.run(queries.getFirst(), result -> {
+            if (queries.size() > 1 && !result.failed() && server == on && phase == Phase.PREPARING) {
+                prepare(on, queries.subList(1, queries.size()));
+            } else {
+                onPrepared(on, result);
             }
         });
     }
 
-    @Override
-    public void revoked(int generation, LeaseEvent.Reason reason) {
-        client.eventLoop().execute(() -> onRevoked(generation));
+    /** What has to be run in a server connection so that its session is this one. */
+    private List<String> missing(ServerConnection on) {
+        boolean forget = pool.sequences && !on.ownSequences;
+        if (!forget
+                && on.settings.equals(settings)
+                && on.sqlPrepared.equals(sqlPrepared)
+                && on.channels.equals(channels)) {
+            return List.of();
+        }
+        List<String> queries = new ArrayList<>();
+        List<String> statements = new ArrayList<>();
+        if (forget) {
+            statements.add("DISCARD SEQUENCES");
+        }
+        on.settings.sqlTo(settings).ifPresent(statements::add);
+        on.sqlPrepared.forEach((name, text) -> {
+            if (!text.equals(sqlPrepared.get(name))) {
+                statements.add("DEALLOCATE " + quoted(name));
+            }
+        });
+        sqlPrepared.forEach((name, text) -> {
+            if (!text.equals(on.sqlPrepared.get(name))) {
+                // By itself: PostgreSQL keeps the whole text of the query.
+                queries.add(text);
+            }
+        });
+        if (!on.channels.equals(channels)) {
+            channels.forEach(channel -> statements.add("LISTEN " + quoted(channel)));
+        }
+        if (!statements.isEmpty()) {
+            queries.addFirst(String.join("\n;", statements));
+        }
+        return queries;
     }
 
-    private void onRevoked(int generation) {
-        BackendConnection current = backend;
-        if (current == null || current.lease().generation() > generation) {
+    private static String quoted(String name) {
+        return '"' + name.replace("\"", "\"\"") + '"';
+    }
+
+    private void onPrepared(ServerConnection on, InternalQuery.Result result) {
+        if (server != on || phase != Phase.PREPARING) {
             return;
         }
-        switch (phase) {
-            case CONNECTING -> waitAgain(current, "generation revoked");
-            case PROXYING -> lost(WRITER_LOST);
-            case ABANDONED -> end();
-            case WAITING -> dropHeld("generation revoked");
-            case CLOSED -> {}
+        if (result.failed()) {
+            SqlError error = result.error().orElseThrow();
+            LOG.info("session {}: cannot be put up on a server connection", connection.id);
+            server = null;
+            pool.cut(on);
+            fail(error);
+            return;
+        }
+        on.settings = settings;
+        on.sqlPrepared = sqlPrepared;
+        on.channels = channels;
+        on.ownSequences |= pool.sequences;
+        ready(on);
+        proceed();
+    }
+
+    private void ready(ServerConnection on) {
+        phase = Phase.ACTIVE;
+        if (!welcomed) {
+            pool.learnedWelcome(base, on.reported);
+            welcome(on.reported);
+            settle();
+        } else if (!reported.equals(on.reported)) {
+            tellParameters(on.reported);
         }
     }
 
-    private void waitAgain(BackendConnection failed, String reason) {
-        if (!retrying) {
-            retrying = true;
-            LOG.info(
-                    "session {}: cannot use the writer of generation {}, {}; retrying",
-                    connection.id,
-                    failed.lease().generation(),
-                    reason);
-        }
-        failed.close();
-        backend = null;
-        phase = Phase.WAITING;
-        gateway.registry()
-                .tell(new GatewayRegistry.ConnectFailed(
-                        databaseId, this, failed.lease().generation()));
+    private void tellParameters(Map<String, String> now) {
+        connection.send(out -> now.forEach((name, value) -> {
+            if (!value.equals(reported.get(name))) {
+                ServerMessages.parameterStatus(out, name, value);
+            }
+        }));
+        reported = now;
     }
 
-    /** A cancel request of this session's client. From any thread. */
-    CompletionStage<Done> cancel() {
-        CompletableFuture<Done> done = new CompletableFuture<>();
-        client.eventLoop().execute(() -> onCancel(done));
-        return done;
-    }
-
-    private void onCancel(CompletableFuture<Done> done) {
-        if (phase == Phase.WAITING || phase == Phase.CONNECTING) {
-            fail(CANCELED);
-        }
-        BackendConnection current = backend;
-        if (phase == Phase.PROXYING && tracker.inFlight() && current != null) {
-            cancelBackend(current).thenAccept(done::complete);
-        } else {
-            done.complete(Done.getInstance());
-        }
-    }
-
-    private CompletionStage<Done> cancelBackend(BackendConnection current) {
-        return BackendCancel.send(gateway, current.lease(), current.key(), client.eventLoop());
-    }
-
-    /** The Gateway stops. On the event loop. */
-    void shutdown() {
-        if (phase == Phase.PROXYING) {
-            lost(STOPPING);
-        } else if (phase == Phase.ABANDONED) {
-            end();
-        } else {
-            fail(STOPPING);
-        }
-    }
-
-    // ---- client to backend
+    // ---- client to server
 
     @Override
     public void channelRead(ChannelHandlerContext ctx, Object message) {
@@ -285,44 +406,429 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
             bytes.release();
             return;
         }
-        Optional<SqlError> error = fromClient.inspect(bytes);
-        if (error.isPresent()) {
+        reading = true;
+        ByteBuf before = early;
+        if (before == null) {
+            early = bytes;
+        } else if (before.refCnt() == 1 && before.isWritable(bytes.readableBytes())) {
+            before.writeBytes(bytes);
             bytes.release();
-            fail(error.get());
-            return;
+        } else {
+            early = client.alloc()
+                    .buffer(Math.max(before.readableBytes() + bytes.readableBytes(), before.readableBytes() * 2))
+                    .writeBytes(before)
+                    .writeBytes(bytes);
+            before.release();
+            bytes.release();
         }
-        BackendConnection current = backend;
-        if (phase == Phase.PROXYING && current != null) {
-            current.write(bytes);
-            return;
-        }
-        early.add(bytes);
-        earlyBytes += bytes.readableBytes();
-        if (tracker.terminated()) {
-            client.close();
-        } else if (earlyBytes > MAX_EARLY_BYTES) {
-            client.config().setAutoRead(false);
-        }
+        proceed();
     }
 
     @Override
     public void channelReadComplete(ChannelHandlerContext ctx) {
-        if (phase == Phase.PROXYING && backend != null) {
-            backend.flush();
+        reading = false;
+        ServerConnection current = server;
+        if (current != null && phase == Phase.ACTIVE) {
+            current.backend().flush();
         }
+    }
+
+    /** Passes on what the client has sent, if now is the time. */
+    private void proceed() {
+        while ((phase == Phase.IDLE || phase == Phase.ACTIVE) && early != null) {
+            // A session that listens begins nothing either; one that is in the way may end what pins it.
+            boolean frozen = phase == Phase.ACTIVE && pool.frozen() && !running() && !inTheWay();
+            if (requests.blocked() || frozen) {
+                break;
+            }
+            if (!forward(early)) {
+                break;
+            }
+        }
+        ByteBuf rest = early;
+        if (rest != null && !rest.isReadable()) {
+            rest.release();
+            early = null;
+        } else if (rest != null && phase == Phase.JOINING) {
+            return;
+        }
+        boolean full = early != null && early.readableBytes() > MAX_EARLY_BYTES;
+        if (full && waits()) {
+            client.config().setAutoRead(false);
+        } else if (!client.config().isAutoRead() && !waits() && serverWritable()) {
+            client.config().setAutoRead(true);
+        }
+        ServerConnection current = server;
+        if (!reading && current != null && phase == Phase.ACTIVE) {
+            current.backend().flush();
+        }
+    }
+
+    private boolean waits() {
+        return phase == Phase.WAITING || phase == Phase.PREPARING || phase == Phase.ASKING || requests.blocked();
+    }
+
+    private boolean serverWritable() {
+        ServerConnection current = server;
+        return current == null || current.backend().isWritable();
+    }
+
+    /** @return whether to try again: a server connection has been found */
+    private boolean forward(ByteBuf in) {
+        if (skipping && !skip(in)) {
+            return false;
+        }
+        ServerConnection current = server;
+        Optional<String> parsing =
+                (requests.effects() & Effects.ANY_SETTING) == 0 ? Optional.of(settings.parsing()) : Optional.empty();
+        return switch (requests.forward(in, current, parsing)) {
+            case DONE, BLOCKED -> false;
+            case WANTS_SERVER -> borrow();
+            case WANTS_SEQUENCES_FORGOTTEN -> {
+                if (current != null) {
+                    phase = Phase.PREPARING;
+                    current.run("DISCARD SEQUENCES", result -> onPrepared(current, result));
+                }
+                yield false;
+            }
+            case TERMINATED -> {
+                client.close();
+                yield false;
+            }
+            case MALFORMED -> {
+                fail(requests.error());
+                yield false;
+            }
+        };
+    }
+
+    private boolean borrow() {
+        ServerConnection free = pool.take(this);
+        if (free == null) {
+            waitForServer();
+        } else {
+            take(free);
+        }
+        return phase == Phase.ACTIVE;
     }
 
     @Override
     public void channelWritabilityChanged(ChannelHandlerContext ctx) {
-        if (phase == Phase.PROXYING && backend != null) {
-            backend.setReading(client.isWritable());
+        ServerConnection current = server;
+        if (current != null && (phase == Phase.ACTIVE)) {
+            current.backend().setReading(client.isWritable());
+        }
+    }
+
+    void backendWritable(boolean writable) {
+        if (phase == Phase.ACTIVE) {
+            client.config().setAutoRead(writable);
+        }
+    }
+
+    // ---- server to client
+
+    @Override
+    public void parameter(String name, String value) {
+        ServerConnection current = server;
+        if (current != null && !dedicated) {
+            current.parameter(name, value);
+            reported = current.reported;
         }
     }
 
     @Override
+    public void statementsGone() {
+        ServerConnection current = server;
+        if (current != null && !dedicated) {
+            current.forgetStatements();
+            requests.statementsGone();
+        }
+    }
+
+    void notified(ByteBuf notifications) {
+        client.writeAndFlush(notifications);
+    }
+
+    /** Frees the buffer. */
+    void received(ByteBuf bytes) {
+        ByteBuf forward = answers.feed(bytes, client.alloc());
+        if (phase == Phase.ABANDONED) {
+            forward.release();
+            if (requests.quiet() && answers.atBoundary()) {
+                end();
+            }
+            return;
+        }
+        if (forward.isReadable()) {
+            client.write(forward);
+        } else {
+            forward.release();
+        }
+        switch (answers.verdict()) {
+            case GO_ON, FATAL_PASSED -> {}
+            case COMMIT_UNKNOWN -> {
+                fail(UNKNOWN);
+                return;
+            }
+            case MALFORMED -> {
+                LOG.error("session {}: the backend does not speak the protocol", connection.id);
+                end();
+                connection.closeAfterFlush();
+                return;
+            }
+        }
+        if (phase != Phase.ACTIVE || dedicated) {
+            return;
+        }
+        if (transactionOver()) {
+            // Whoever has the server connection next hears of the end of this read.
+            client.flush();
+            onTransactionEnded();
+        }
+        if (early != null && !requests.blocked()) {
+            proceed();
+        }
+    }
+
+    void backendReadComplete() {
+        client.flush();
+    }
+
+    private boolean transactionOver() {
+        return answers.status() == Protocol.STATUS_IDLE && requests.quiet() && answers.atBoundary();
+    }
+
+    private void onTransactionEnded() {
+        ServerConnection current = server;
+        if (current == null) {
+            return;
+        }
+        int effects = requests.effects();
+        if ((effects & Effects.LOAD) != 0) {
+            lasting.add(PinReason.LOAD);
+        }
+        if ((effects & Effects.HIDDEN) != 0) {
+            lasting.add(PinReason.HIDDEN);
+        }
+        if (requests.readsSequences()) {
+            lasting.add(PinReason.SEQUENCE);
+        }
+        boolean ask = (effects & Effects.ASK) != 0
+                || requests.unknownTexts()
+                || held.contains(PinReason.NOT_UNDERSTOOD)
+                || (!held.isEmpty() && (effects & Effects.UNDO) != 0);
+        if (ask) {
+            phase = Phase.ASKING;
+            current.run(SessionReport.sql(pool.customNames()), result -> onReport(current, result));
+        } else {
+            requests.transactionEnded();
+            settle();
+        }
+    }
+
+    private void onReport(ServerConnection from, InternalQuery.Result result) {
+        if (server != from || phase != Phase.ASKING) {
+            return;
+        }
+        phase = Phase.ACTIVE;
+        Set<PinReason> found = EnumSet.noneOf(PinReason.class);
+        if (result.failed()) {
+            found.add(PinReason.NOT_UNDERSTOOD);
+        } else {
+            SessionReport report = new SessionReport();
+            result.rows().forEach(report::row);
+            Settings now = pool.intern(report.settings());
+            boolean nothingNew = now.equals(from.settings)
+                    && report.reasons().equals(held)
+                    && report.prepared().equals(sqlPrepared);
+            if (nothingNew && (requests.effects() & Effects.ASK) == 0) {
+                requests.harmless();
+            }
+            from.settings = now;
+            settings = pool.intern(now.over(base));
+            sqlPrepared = report.prepared();
+            from.sqlPrepared = sqlPrepared;
+            channels = report.channels();
+            from.channels = channels;
+            found.addAll(report.reasons());
+            if (requests.namesLost()) {
+                found.add(PinReason.HIDDEN);
+            }
+        }
+        held.removeIf(reason -> !found.contains(reason));
+        found.forEach(this::pin);
+        requests.transactionEnded();
+        settle();
+        proceed();
+    }
+
+    private void pin(PinReason reason) {
+
+        if (held.add(reason)) {
+            gateway.metrics().pinned(reason);
+        }
+    }
+
+    /** Between transactions: gives the server connection back if nothing holds it. */
+    private void settle() {
+        ServerConnection current = server;
+        if (current == null) {
+            return;
+        }
+        lasting.forEach(this::pin);
+        if (requests.holdsStatements()) {
+            pin(PinReason.STATEMENT);
+        } else if (sqlPrepared.isEmpty()) {
+            held.remove(PinReason.STATEMENT);
+        }
+        if (held.isEmpty()) {
+            server = null;
+            phase = Phase.IDLE;
+            current.backend().setReading(true);
+            pool.giveBack(current);
+        } else if (!current.settings.equals(settings) && !held.contains(PinReason.NOT_UNDERSTOOD)) {
+            // A RESET went back to what the server has, not to what this client's startup packet says.
+            List<String> queries = missing(current);
+            if (!queries.isEmpty()) {
+                prepare(current, queries);
+            }
+        }
+        pool.tellDraining();
+    }
+
+    // ---- cancel
+
+    /** A cancel request of this session's client. From any thread. */
+    CompletionStage<Done> cancel() {
+        CompletableFuture<Done> done = new CompletableFuture<>();
+        pool.loop.execute(() -> onCancel(done));
+        return done;
+    }
+
+    private void onCancel(CompletableFuture<Done> done) {
+        ServerConnection current = server;
+        if (!welcomed && (phase == Phase.WAITING || phase == Phase.PREPARING)) {
+            fail(CANCELED);
+        } else if (phase == Phase.WAITING) {
+            pool.withdraw(this);
+            phase = Phase.IDLE;
+            cancelWaiting();
+        } else if (phase == Phase.ACTIVE && tracker.inFlight() && current != null) {
+            cancelBackend(current).thenAccept(done::complete);
+            return;
+        }
+        done.complete(Done.getInstance());
+    }
+
+    private CompletionStage<Done> cancelBackend(ServerConnection current) {
+        current.cancelBegins();
+        return BackendCancel.send(gateway, current.lease(), current.key(), pool.loop)
+                .thenApply(sent -> {
+                    pool.loop.execute(() -> {
+                        current.cancelEnds();
+                        pool.cancelled(current);
+                    });
+                    return sent;
+                });
+    }
+
+    /** The request that waited is answered as if it had been cancelled while it ran. */
+    private void cancelWaiting() {
+        skipping = true;
+        connection.send(out -> ServerMessages.error(out, CANCELED_STATEMENT));
+        proceed();
+    }
+
+    /** Skips up to the end of the request: a simple query, or a Sync. False if that is not there yet. */
+    private boolean skip(ByteBuf in) {
+        while (in.readableBytes() >= Protocol.HEADER_BYTES) {
+            byte type = in.getByte(in.readerIndex());
+            int total = in.getInt(in.readerIndex() + 1) + 1;
+            if (total < Protocol.HEADER_BYTES || in.readableBytes() < total) {
+                return total < Protocol.HEADER_BYTES;
+            }
+            in.skipBytes(total);
+            if (type == Protocol.QUERY || type == Protocol.FUNCTION_CALL || type == Protocol.SYNC) {
+                skipping = false;
+                connection.send(out -> ServerMessages.readyForQuery(out, Protocol.STATUS_IDLE));
+                return true;
+            }
+        }
+        return false;
+    }
+
+    // ---- losing the server connection
+
+    /** Its backend has closed. The pool has forgotten it. */
+    void serverClosed(ServerConnection lostServer) {
+        writerLost(lostServer, LeaseEvent.Reason.WRITER_LOST);
+    }
+
+    /** Its writer is gone; the server connection has been taken away. */
+    void writerLost(ServerConnection lostServer, LeaseEvent.Reason reason) {
+        if (server != lostServer) {
+            return;
+        }
+        server = null;
+        switch (phase) {
+            // Nothing of the client's has reached it.
+            case PREPARING -> waitForServer();
+            case ASKING -> onLostWhileAsking(reason);
+            case ACTIVE -> {
+                if (movable(reason)) {
+                    waitForServer();
+                } else {
+                    lost(WRITER_LOST);
+                }
+            }
+            case ABANDONED -> end();
+            case JOINING, IDLE, WAITING, CLOSED -> {}
+        }
+    }
+
+    /** What the transaction left behind is not known, unless it was only asked for because its text was new. */
+    private void onLostWhileAsking(LeaseEvent.Reason reason) {
+        boolean unchanged = (requests.effects() & Effects.ASK) == 0 && held.isEmpty() && lasting.isEmpty();
+        requests.transactionEnded();
+        if (unchanged && reason != LeaseEvent.Reason.DELETED) {
+            phase = Phase.IDLE;
+            proceed();
+        } else {
+            lost(WRITER_LOST);
+        }
+    }
+
+    /** It only listens: that can be done elsewhere. A database that was stopped is not woken by listeners. */
+    private boolean movable(LeaseEvent.Reason reason) {
+        return reason == LeaseEvent.Reason.WRITER_LOST
+                && held.equals(EnumSet.of(PinReason.LISTEN))
+                && requests.quiet()
+                && answers.status() == Protocol.STATUS_IDLE
+                && !answers.midMessage();
+    }
+
+    void databaseGone() {
+        if (phase != Phase.CLOSED) {
+            lost(WRITER_LOST);
+        }
+    }
+
+    /** The Gateway stops. On the event loop. */
+    void shutdown() {
+        if (phase == Phase.ABANDONED) {
+            end();
+        } else {
+            lost(STOPPING);
+        }
+    }
+
+    // ---- the end
+
+    @Override
     public void channelInactive(ChannelHandlerContext ctx) {
-        BackendConnection current = backend;
-        if (phase != Phase.PROXYING || current == null || fromClient.midMessage() || !tracker.backendBusy()) {
+        ServerConnection current = server;
+        if (phase != Phase.ACTIVE || current == null || requests.midMessage() || !tracker.backendBusy()) {
             end();
             return;
         }
@@ -330,17 +836,18 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
     }
 
     /** Nobody waits for the running query any more. It may end by itself, so that a commit is not cut short. */
-    private void abandon(BackendConnection current) {
+    private void abandon(ServerConnection current) {
         phase = Phase.ABANDONED;
-        current.setReading(true);
+        current.backend().flush();
+        current.backend().setReading(true);
         long grace = gateway.settings().times().abandonedQueryGrace().toMillis();
-        client.eventLoop().schedule(() -> onAbandonedTooLong(current), grace, TimeUnit.MILLISECONDS);
+        pool.loop.schedule(() -> onAbandonedTooLong(current), grace, TimeUnit.MILLISECONDS);
     }
 
-    private void onAbandonedTooLong(BackendConnection current) {
+    private void onAbandonedTooLong(ServerConnection current) {
         if (phase == Phase.ABANDONED) {
             LOG.info("session {}: cancels a query whose client is gone", connection.id);
-            cancelBackend(current).thenAccept(done -> client.eventLoop().execute(this::end));
+            cancelBackend(current).thenAccept(done -> pool.loop.execute(this::end));
         }
     }
 
@@ -350,97 +857,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         ctx.close();
     }
 
-    // ---- backend to client
-
-    private final class FromBackend implements BackendConnection.Listener {
-
-        @Override
-        public void loggedIn(ByteBuf forClient) {
-            phase = Phase.PROXYING;
-            stopWaiting();
-            gateway.metrics().checkoutWait.record(Duration.ofNanos(System.nanoTime() - startedNanos));
-            client.writeAndFlush(forClient);
-            BackendConnection current = backend;
-            if (current != null) {
-                early.forEach(current::write);
-                early.clear();
-                current.flush();
-            }
-            client.config().setAutoRead(true);
-        }
-
-        @Override
-        public void refused(SqlError error) {
-            BackendConnection current = backend;
-            if (current != null && current.ahead()) {
-                aheadFailed(current, error.sqlState() + " " + error.message());
-            } else if (current != null && RETRIED.contains(error.sqlState())) {
-                waitAgain(current, error.sqlState() + " " + error.message());
-            } else {
-                fail(error);
-            }
-        }
-
-        @Override
-        public void failed(String reason) {
-            BackendConnection current = backend;
-            if (current != null && current.ahead()) {
-                aheadFailed(current, reason);
-            } else if (current != null && phase == Phase.CONNECTING) {
-                waitAgain(current, reason);
-            }
-        }
-
-        @Override
-        public void received(ByteBuf bytes) {
-            ByteBuf forward = fromBackend.feed(bytes, client.alloc());
-            if (phase == Phase.ABANDONED) {
-                forward.release();
-                if (!tracker.inFlight()) {
-                    end();
-                }
-                return;
-            }
-            client.write(forward);
-            switch (fromBackend.verdict()) {
-                case GO_ON, FATAL_PASSED -> {}
-                case COMMIT_UNKNOWN -> fail(UNKNOWN);
-                case MALFORMED -> {
-                    LOG.error("session {}: the backend does not speak the protocol", connection.id);
-                    end();
-                    connection.closeAfterFlush();
-                }
-            }
-        }
-
-        @Override
-        public void readComplete() {
-            client.flush();
-        }
-
-        @Override
-        public void writabilityChanged(boolean writable) {
-            if (phase == Phase.PROXYING) {
-                client.config().setAutoRead(writable);
-            }
-        }
-
-        @Override
-        public void closed() {
-            if (phase == Phase.PROXYING) {
-                lost(WRITER_LOST);
-            } else {
-                end();
-            }
-        }
-    }
-
-    // ---- the end
-
-    /** The backend connection is, or has to be, no more. What the client is told depends on what was in flight. */
+    /** The server connection is, or has to be, no more. What the client is told depends on what was in flight. */
     private void lost(SqlError otherwise) {
-        boolean told = tracker.terminated() || fromBackend.verdict() == BackendStream.Verdict.FATAL_PASSED;
-        if (told || fromBackend.midMessage()) {
+        boolean heard = tracker.terminated() || answers.verdict() == BackendStream.Verdict.FATAL_PASSED;
+        if (heard || answers.midMessage()) {
             // In the middle of a message no error can be put in: the broken connection has to say it.
             LOG.info("session {}: closed with the backend connection", connection.id);
             end();
@@ -450,14 +870,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         }
     }
 
-    private void fail(SqlError error) {
+    void fail(SqlError error) {
         end();
         connection.fatal(error);
-    }
-
-    private void stopWaiting() {
-        waitTimers.forEach(timer -> timer.cancel(false));
-        waitTimers.clear();
     }
 
     /** Gives everything back. The client channel is closed by whoever calls, or is closed already. */
@@ -465,24 +880,39 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements LeaseH
         if (phase == Phase.CLOSED) {
             return;
         }
-        boolean polite = phase == Phase.WAITING
-                || (phase == Phase.PROXYING && !fromClient.midMessage() && !tracker.terminated());
+        Phase before = phase;
         phase = Phase.CLOSED;
-        stopWaiting();
         key.ifPresent(gateway.cancelKeys()::remove);
         key = Optional.empty();
-        early.forEach(ByteBuf::release);
-        early.clear();
-        fromBackend.release();
-        BackendConnection current = backend;
-        backend = null;
-        if (current != null) {
-            if (polite) {
-                current.terminate();
-            } else {
-                current.close();
-            }
+        if (early != null) {
+            early.release();
+            early = null;
         }
-        gateway.registry().tell(new GatewayRegistry.Return(databaseId, this));
+        boolean clean = answers.status() == Protocol.STATUS_IDLE && requests.quiet() && answers.atBoundary();
+        answers.release();
+        requests.end();
+        ServerConnection current = server;
+        server = null;
+        if (current != null) {
+            release(current, before, clean);
+        }
+        if (before != Phase.JOINING) {
+            pool.leave(this);
+        }
+    }
+
+    private void release(ServerConnection current, Phase before, boolean clean) {
+        boolean lendable =
+                !dedicated && clean && !lasting.contains(PinReason.LOAD) && !lasting.contains(PinReason.HIDDEN);
+        if (lendable && before == Phase.ACTIVE && held.isEmpty()) {
+            pool.giveBack(current);
+        } else if (lendable && (before == Phase.ACTIVE || before == Phase.ABANDONED)) {
+            pool.clean(current);
+        } else if (!requests.midMessage() && !tracker.inFlight()) {
+            pool.drop(current);
+            pool.serve();
+        } else {
+            pool.cut(current);
+        }
     }
 }

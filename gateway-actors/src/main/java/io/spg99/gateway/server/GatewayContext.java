@@ -22,6 +22,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  * @param preAuth     how many of them have not logged in
  * @param loggedIn    how many of them have
  * @param ids         numbers the connections, for the log
+ * @param pools       server connections, by database
  */
 record GatewayContext(
         GatewaySettings settings,
@@ -37,4 +38,5 @@ record GatewayContext(
         Set<ClientConnection> connections,
         AtomicInteger preAuth,
         AtomicInteger loggedIn,
-        AtomicLong ids) {}
+        AtomicLong ids,
+        ServerPools pools) {}

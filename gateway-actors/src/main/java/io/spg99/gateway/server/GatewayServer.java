@@ -7,6 +7,7 @@ import io.netty.channel.Channel;
 import io.netty.channel.ChannelFactory;
 import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelOption;
+import io.netty.channel.EventLoop;
 import io.netty.channel.IoHandlerFactory;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.WriteBufferWaterMark;
@@ -138,7 +139,9 @@ public final class GatewayServer {
                 ConcurrentHashMap.newKeySet(),
                 new AtomicInteger(),
                 new AtomicInteger(),
-                new AtomicLong());
+                new AtomicLong(),
+                new ServerPools(() -> (EventLoop) loops.next()));
+        context.metrics().countIdle(metrics, context.pools());
         new ServerBootstrap()
                 .group(loops)
                 .channelFactory(listeners)

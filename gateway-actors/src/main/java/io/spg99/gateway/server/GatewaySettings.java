@@ -10,7 +10,8 @@ import java.time.Duration;
  * @param port      0 for any free port
  * @param ioThreads 0 for one per processor
  */
-public record GatewaySettings(String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits) {
+public record GatewaySettings(
+        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool) {
 
     /**
      * @param serverCertificate PEM chain shown to clients
@@ -40,6 +41,30 @@ public record GatewaySettings(String host, int port, int ioThreads, TlsFiles tls
     /** Bytes, and numbers of connections. */
     public record Limits(int startupPacket, int loginMessage, int preAuthConnections, int connections) {}
 
+    /**
+     * Server connections of one database.
+     *
+     * @param size              opened as soon as they are wanted, those of pinned sessions not counted
+     * @param reserveDelay      a session that has waited this long gets one beyond the size, up to the database's limit
+     * @param checkoutTimeout   longest wait for one
+     * @param freezeTimeout     longest wait while the database freezes
+     * @param serverIdle        closed when unused for this long
+     * @param lifetime          not lent any more after this time
+     * @param linger            kept, with the lease, for this long after the last client has gone
+     * @param preparedPerServer prepared statements in one; the longest unused is closed
+     * @param statementBytes    texts of prepared statements; what does not fit pins its session
+     */
+    public record Pool(
+            int size,
+            Duration reserveDelay,
+            Duration checkoutTimeout,
+            Duration freezeTimeout,
+            Duration serverIdle,
+            Duration lifetime,
+            Duration linger,
+            int preparedPerServer,
+            long statementBytes) {}
+
     /** Reads the section {@code spg99.gateway}. */
     public static GatewaySettings from(Config gateway) {
         return new GatewaySettings(
@@ -65,6 +90,16 @@ public record GatewaySettings(String host, int port, int ioThreads, TlsFiles tls
                         gateway.getInt("max-startup-packet"),
                         gateway.getInt("max-login-message"),
                         gateway.getInt("max-pre-auth-connections"),
-                        gateway.getInt("max-connections")));
+                        gateway.getInt("max-connections")),
+                new Pool(
+                        gateway.getInt("pool.size"),
+                        gateway.getDuration("pool.reserve-delay"),
+                        gateway.getDuration("pool.checkout-timeout"),
+                        gateway.getDuration("pool.freeze-timeout"),
+                        gateway.getDuration("pool.server-idle-timeout"),
+                        gateway.getDuration("pool.server-lifetime"),
+                        gateway.getDuration("pool.linger"),
+                        gateway.getInt("pool.prepared-per-server"),
+                        gateway.getBytes("pool.statement-bytes")));
     }
 }

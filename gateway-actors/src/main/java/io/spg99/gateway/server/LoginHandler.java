@@ -7,6 +7,8 @@ import io.netty.handler.codec.ByteToMessageDecoder;
 import io.spg99.gateway.login.ScramExchange;
 import io.spg99.gateway.login.ScramVerifier;
 import io.spg99.gateway.login.TenantDirectory.Tenant;
+import io.spg99.gateway.session.Settings;
+import io.spg99.gateway.session.StartupOptions;
 import io.spg99.gateway.wire.Decoded;
 import io.spg99.gateway.wire.FrameDecoder;
 import io.spg99.gateway.wire.SaslMessages;
@@ -31,6 +33,9 @@ final class LoginHandler extends ByteToMessageDecoder {
     private static final Logger LOG = LoggerFactory.getLogger(LoginHandler.class);
 
     private static final int NONCE_BYTES = 18;
+
+    private static final String POOL_MODE = "spg99.pool_mode";
+    private static final String SESSION_MODE = "session";
 
     /** Values of the parameter "replication" that ask for an ordinary connection. */
     private static final Set<String> NO_REPLICATION = Set.of("false", "off", "no", "0", "f", "n");
@@ -216,7 +221,9 @@ final class LoginHandler extends ByteToMessageDecoder {
         forBackend.remove("replication");
         forBackend.put("user", known.pgUser());
         forBackend.put("database", database);
-        ClientSession session = new ClientSession(connection, databaseId, forBackend);
+        Map<String, String> login = Map.of("user", known.pgUser(), "database", database);
+        ServerPool pool = gateway.pools().of(gateway, databaseId, login);
+        ClientSession session = session(pool, forBackend);
         connection.attach(session);
         // Early, so that notices may follow while the database wakes.
         connection.send(out -> {
@@ -225,6 +232,20 @@ final class LoginHandler extends ByteToMessageDecoder {
             session.key().ifPresent(key -> ServerMessages.backendKeyData(out, key.processId(), key.secret()));
         });
         ctx.pipeline().replace(this, "session", session);
+    }
+
+    /** Its settings are carried from one server connection to another, unless it asks for one of its own. */
+    private ClientSession session(ServerPool pool, Map<String, String> forBackend) {
+        Map<String, String> direct = new LinkedHashMap<>(forBackend);
+        direct.keySet().removeAll(List.of("user", "database", "options"));
+        // Switches other than settings are for PostgreSQL itself to understand.
+        Optional<Map<String, String>> options = StartupOptions.parse(forBackend.getOrDefault("options", ""));
+        boolean dedicated = options.isEmpty()
+                || SESSION_MODE.equals(options.get().get(POOL_MODE))
+                || SESSION_MODE.equals(direct.get(POOL_MODE));
+        Map<String, String> settings = new LinkedHashMap<>(options.orElse(Map.of()));
+        settings.putAll(direct);
+        return new ClientSession(connection, pool, forBackend, Settings.of(settings), dedicated);
     }
 
     @Override

@@ -1,7 +1,9 @@
 package io.spg99.gateway.wire;
 
 import io.netty.buffer.ByteBuf;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 
 /**
  * The messages of a backend between StartupMessage and the first ReadyForQuery. What the client is to see of them
@@ -38,6 +40,22 @@ public final class BackendLogin {
 
     /** The backend speaks something else, or wants a proof the Gateway does not have. */
     public record Unexpected(String what) implements Step {}
+
+    /** The parameters among what was collected for the client; consumes nothing. */
+    public static Map<String, String> parameters(ByteBuf collected) {
+        Map<String, String> parameters = new TreeMap<>();
+        ByteBuf in = collected.duplicate();
+        FrameDecoder decoder = new FrameDecoder(MAX_MESSAGE);
+        while (decoder.decode(in) instanceof Decoded.Message<FrameDecoder.Frame> message) {
+            if (message.value().type() == Protocol.PARAMETER_STATUS) {
+                ByteBuf body = message.value().body();
+                Optional<String> name = BackendStream.string(body);
+                Optional<String> value = BackendStream.string(body);
+                name.ifPresent(key -> parameters.put(key, value.orElse("")));
+            }
+        }
+        return parameters;
+    }
 
     /** Consumes whole messages of {@code in}, up to the first ReadyForQuery; appends to {@code forClient}. */
     public Step feed(ByteBuf in, ByteBuf forClient) {
@@ -99,7 +117,7 @@ public final class BackendLogin {
                 : Optional.empty();
     }
 
-    private static SqlError error(ByteBuf body) {
+    static SqlError error(ByteBuf body) {
         return new SqlError(
                 BackendStream.field(body, 'C'), BackendStream.field(body, 'M'), BackendStream.field(body, 'H'));
     }

@@ -21,7 +21,7 @@ public final class Protocol {
     public static final String ALPN = "postgresql";
 
     /** Type byte and length word. */
-    static final int HEADER_BYTES = 5;
+    public static final int HEADER_BYTES = 5;
 
     /** PostgreSQL's own limit of a message (MaxAllocSize - 1). Bodies are never buffered here. */
     static final int MAX_LARGE_MESSAGE = 0x3ffffffe;
@@ -30,30 +30,41 @@ public final class Protocol {
     static final int MAX_SMALL_MESSAGE = 10_000;
 
     // Frontend messages.
-    static final byte BIND = 'B';
-    static final byte CLOSE = 'C';
-    static final byte COPY_DATA = 'd';
-    static final byte COPY_DONE = 'c';
-    static final byte COPY_FAIL = 'f';
-    static final byte DESCRIBE = 'D';
-    static final byte EXECUTE = 'E';
-    static final byte FLUSH = 'H';
-    static final byte FUNCTION_CALL = 'F';
-    static final byte PARSE = 'P';
+    public static final byte BIND = 'B';
+    public static final byte CLOSE = 'C';
+    public static final byte COPY_DATA = 'd';
+    public static final byte COPY_DONE = 'c';
+    public static final byte COPY_FAIL = 'f';
+    public static final byte DESCRIBE = 'D';
+    public static final byte EXECUTE = 'E';
+    public static final byte FLUSH = 'H';
+    public static final byte FUNCTION_CALL = 'F';
+    public static final byte PARSE = 'P';
     static final byte PASSWORD = 'p';
-    static final byte QUERY = 'Q';
-    static final byte SYNC = 'S';
-    static final byte TERMINATE = 'X';
+    public static final byte QUERY = 'Q';
+    public static final byte SYNC = 'S';
+    public static final byte TERMINATE = 'X';
 
     // Backend messages.
     static final byte AUTHENTICATION = 'R';
     static final byte BACKEND_KEY_DATA = 'K';
+    static final byte BIND_COMPLETE = '2';
+    static final byte CLOSE_COMPLETE = '3';
+    static final byte COMMAND_COMPLETE = 'C';
     static final byte COPY_IN_RESPONSE = 'G';
     static final byte ERROR_RESPONSE = 'E';
+    static final byte DATA_ROW = 'D';
+    static final byte EMPTY_QUERY = 'I';
     static final byte NEGOTIATE_PROTOCOL_VERSION = 'v';
+    static final byte NO_DATA = 'n';
     static final byte NOTICE_RESPONSE = 'N';
+    static final byte NOTIFICATION_RESPONSE = 'A';
+    static final byte PARAMETER_DESCRIPTION = 't';
     static final byte PARAMETER_STATUS = 'S';
+    static final byte PARSE_COMPLETE = '1';
+    static final byte PORTAL_SUSPENDED = 's';
     static final byte READY_FOR_QUERY = 'Z';
+    static final byte ROW_DESCRIPTION = 'T';
 
     // Kinds of Authentication messages.
     static final int AUTH_OK = 0;
@@ -62,8 +73,8 @@ public final class Protocol {
     static final int AUTH_SASL_FINAL = 12;
 
     // Transaction status in ReadyForQuery.
-    static final byte STATUS_IDLE = 'I';
-    static final byte STATUS_IN_TRANSACTION = 'T';
+    public static final byte STATUS_IDLE = 'I';
+    public static final byte STATUS_IN_TRANSACTION = 'T';
 
     private Protocol() {}
 }

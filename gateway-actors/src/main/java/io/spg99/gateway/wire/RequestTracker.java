@@ -55,23 +55,35 @@ public final class RequestTracker {
         return pendingReady > 0 && !copyIn;
     }
 
+    /** The backend waits for CopyData of the client. */
+    public boolean copyIn() {
+        return copyIn;
+    }
+
+    /** The COPY under way was begun by an Execute. */
+    public boolean extendedCopy() {
+        return copyIn && lastStartExtended;
+    }
+
     /** The client has sent Terminate. */
     public boolean terminated() {
         return terminated;
     }
 
-    void query(Statement statement) {
+    public void query(Statement statement) {
         pendingReady++;
+        // What was sent before without a Sync is part of the query's transaction, and ends with it.
+        unsynced = false;
         lastStartExtended = false;
         apply(statement);
     }
 
-    void functionCall() {
+    public void functionCall() {
         pendingReady++;
         apply(Statement.OTHER);
     }
 
-    void parse(String name, Statement statement) {
+    public void parse(String name, Statement statement) {
         unsynced = true;
         if (name.isEmpty()) {
             unnamed = statement;
@@ -84,7 +96,7 @@ public final class RequestTracker {
         }
     }
 
-    void bind(String name) {
+    public void bind(String name) {
         unsynced = true;
         Statement statement = name.isEmpty() ? unnamed : named.getOrDefault(name, Statement.OTHER);
         // An ordinary statement does nothing before its Execute; these four words are taken as done with the Bind.
@@ -95,23 +107,23 @@ public final class RequestTracker {
         }
     }
 
-    void execute() {
+    public void execute() {
         unsynced = true;
         lastStartExtended = true;
         mayCommit |= idleNext;
     }
 
     /** Describe, Close, Flush. */
-    void other() {
+    public void other() {
         unsynced = true;
     }
 
-    void sync() {
+    public void sync() {
         unsynced = false;
         pendingReady++;
     }
 
-    void copyEnded() {
+    public void copyEnded() {
         if (copyIn && lastStartExtended) {
             // Every Sync sent since the COPY began was ignored by the backend.
             pendingReady = 0;
@@ -120,7 +132,7 @@ public final class RequestTracker {
         copyIn = false;
     }
 
-    void terminate() {
+    public void terminate() {
         terminated = true;
     }
 
@@ -129,10 +141,15 @@ public final class RequestTracker {
     }
 
     void backendError() {
+        if (extendedCopy()) {
+            // As when it ends in order: the Syncs sent so far were ignored, only one still to come is answered.
+            pendingReady = 0;
+            unsynced = true;
+        }
         copyIn = false;
     }
 
-    void ready(byte status) {
+    public void ready(byte status) {
         copyIn = false;
         pendingReady = Math.max(0, pendingReady - 1);
         boolean idle = status == Protocol.STATUS_IDLE;

@@ -55,12 +55,31 @@ public final class ServerMessages {
         end(out, start);
     }
 
+    public static void parameterStatus(ByteBuf out, String name, String value) {
+        int start = begin(out, Protocol.PARAMETER_STATUS);
+        string(out, name);
+        string(out, value);
+        end(out, start);
+    }
+
+    /** @param status {@code I}, {@code T} or {@code E} */
+    public static void readyForQuery(ByteBuf out, byte status) {
+        int start = begin(out, Protocol.READY_FOR_QUERY);
+        out.writeByte(status);
+        end(out, start);
+    }
+
     /** @param unknownOptions names of the {@code _pq_.} parameters that are not supported */
     public static void negotiateProtocolVersion(ByteBuf out, List<String> unknownOptions) {
         int start = begin(out, Protocol.NEGOTIATE_PROTOCOL_VERSION);
         out.writeInt(Protocol.VERSION_3_0).writeInt(unknownOptions.size());
         unknownOptions.forEach(name -> string(out, name));
         end(out, start);
+    }
+
+    /** An error after which the session goes on. */
+    public static void error(ByteBuf out, SqlError error) {
+        report(out, Protocol.ERROR_RESPONSE, "ERROR", error);
     }
 
     /** A FATAL error: the server closes after it. */
@@ -80,6 +99,9 @@ public final class ServerMessages {
         field(out, 'M', error.message());
         if (!error.hint().isEmpty()) {
             field(out, 'H', error.hint());
+        }
+        if (!error.routine().isEmpty()) {
+            field(out, 'R', error.routine());
         }
         out.writeByte(0);
         end(out, start);

@@ -52,6 +52,16 @@ class GatewayDatabaseTest {
         }
 
         @Override
+        public void frozen(LeaseEvent.Frozen frozen) {
+            told.ref().tell(frozen);
+        }
+
+        @Override
+        public void resumed(LeaseEvent.Resumed resumed) {
+            told.ref().tell(resumed);
+        }
+
+        @Override
         public void refused(LeaseEvent.Refused refusal) {
             told.ref().tell(refusal);
         }
@@ -62,7 +72,7 @@ class GatewayDatabaseTest {
         }
 
         Session checkout() {
-            registry.tell(new GatewayRegistry.Checkout("db", this, true));
+            registry.tell(new GatewayRegistry.Checkout("db", this, 1));
             return this;
         }
 
@@ -75,7 +85,7 @@ class GatewayDatabaseTest {
         }
 
         void expectLease(int generation) {
-            told.expectMessage(new Lease(generation, new WriterLocation("host", 5432, Optional.empty())));
+            told.expectMessage(new Lease(generation, new WriterLocation("host", 5432, Optional.empty()), 90));
         }
     }
 
@@ -84,7 +94,7 @@ class GatewayDatabaseTest {
     }
 
     private static LeaseEvent granted(int generation) {
-        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL);
+        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL, 90);
     }
 
     private static LeaseEvent.Revoked lost(int generation) {
@@ -234,7 +244,7 @@ class GatewayDatabaseTest {
     @Test
     void givenUncountedSession_thenItIsNotCounted() {
         Session exporter = new Session();
-        registry.tell(new GatewayRegistry.Checkout("db", exporter, false));
+        registry.tell(new GatewayRegistry.Checkout("db", exporter, 0));
         expectAcquire().tell(granted(2));
         exporter.expectLease(2);
         expectRenew(2, 0);
@@ -324,6 +334,31 @@ class GatewayDatabaseTest {
         one.done();
         two.done();
         time.expectNoMessageFor(RETRY, database);
+    }
+
+    @Test
+    void givenLease_whenFrozen_thenWhatHoldersSayIsPassedOnUntilResumed() {
+        Session one = new Session().checkout();
+        ActorRef<LeaseEvent> replyTo = expectAcquire();
+        replyTo.tell(granted(2));
+        one.expectLease(2);
+        expectRenew(2, 1);
+        Session two = new Session().checkout();
+        two.expectLease(2);
+        LeaseEvent.Frozen freeze = new LeaseEvent.Frozen(2, 1, Duration.ofSeconds(5));
+        replyTo.tell(freeze);
+        one.told.expectMessage(freeze);
+        two.told.expectMessage(freeze);
+        registry.tell(new GatewayRegistry.Draining("db", one, 1, 3, 0));
+        registry.tell(new GatewayRegistry.Draining("db", two, 1, 1, 1));
+        database.expectMessage(new LeaseCommand.Draining("gw", 2, 1, 4, 1));
+        registry.tell(new GatewayRegistry.Draining("db", two, 1, 0, 0));
+        database.expectMessage(new LeaseCommand.Draining("gw", 2, 1, 3, 0));
+        LeaseEvent.Resumed resumed = new LeaseEvent.Resumed(2, 1);
+        replyTo.tell(resumed);
+        one.told.expectMessage(resumed);
+        replyTo.tell(freeze);
+        one.told.expectNoMessage();
     }
 
     @Test

@@ -21,7 +21,7 @@ class LeaseMessagesTest {
                             new LeaseCommand.Release("gw", 2),
                             new LeaseEvent.Coming(2, new WriterLocation("host", 5432, Optional.empty())),
                             new LeaseEvent.Granted(
-                                    2, new WriterLocation("host", 5432, Optional.empty()), Duration.ofSeconds(15)),
+                                    2, new WriterLocation("host", 5432, Optional.empty()), Duration.ofSeconds(15), 45),
                             new LeaseEvent.Revoked(2, LeaseEvent.Reason.STOPPED),
                             new LeaseEvent.Refused("57P03", "being deleted", "hint"))
                     .forEach(message -> actors.serializationTestKit().verifySerialization(message, true));

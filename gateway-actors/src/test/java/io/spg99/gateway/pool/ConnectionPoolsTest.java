@@ -33,7 +33,7 @@ class ConnectionPoolsTest {
     private final TestProbe<LeaseEvent> two = actors.createTestProbe();
     private final TestProbe<PoolsEvent.Activity> activities = actors.createTestProbe();
     private final ActorRef<PoolsCommand> pools =
-            actors.spawn(ConnectionPools.create(database.ref(), new PoolsSettings(TTL, IDLE, 3), clock));
+            actors.spawn(ConnectionPools.create(database.ref(), new PoolsSettings(TTL, IDLE, 3, 90), clock));
 
     @AfterEach
     void stop() {
@@ -103,7 +103,11 @@ class ConnectionPoolsTest {
     }
 
     private static LeaseEvent granted(int generation) {
-        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL);
+        return granted(generation, 90);
+    }
+
+    private static LeaseEvent granted(int generation, int share) {
+        return new LeaseEvent.Granted(generation, new WriterLocation("host", 5432, Optional.empty()), TTL, share);
     }
 
     private static LeaseEvent lost(int generation) {
@@ -120,11 +124,24 @@ class ConnectionPoolsTest {
         assertEquals(2, activity().waiting());
 
         ready(2);
-        one.expectMessage(granted(2));
-        two.expectMessage(granted(2));
+        one.expectMessage(granted(2, 45));
+        two.expectMessage(granted(2, 45));
         one.expectNoMessage(A_MOMENT);
         assertEquals(0, activity().waiting());
         assertEquals(2, activity().leases());
+    }
+
+    @Test
+    void givenGatewaysThatComeAndGo_thenEachIsToldItsShareOfTheConnections() {
+        ready(2);
+        acquire("one", one);
+        one.expectMessage(granted(2, 90));
+        acquire("two", two);
+        two.expectMessage(granted(2, 45));
+        one.expectMessage(granted(2, 45));
+        gateway(new LeaseCommand.Release("two", 2));
+        one.expectMessage(granted(2, 90));
+        two.expectNoMessage(A_MOMENT);
     }
 
     @Test
@@ -137,10 +154,10 @@ class ConnectionPoolsTest {
         assertEquals(2, activity().waiting());
         assertEquals(0, activity().leases());
         ready(2);
-        one.expectMessage(granted(2));
-        two.expectMessage(granted(2));
+        one.expectMessage(granted(2, 45));
+        two.expectMessage(granted(2, 45));
         acquire("one", one);
-        one.expectMessage(granted(2));
+        one.expectMessage(granted(2, 45));
         one.expectNoMessage(A_MOMENT);
     }
 

@@ -20,6 +20,7 @@ final class FakeDatabases implements DatabaseLeases {
     private final List<ActorRef<LeaseEvent>> waiting = new ArrayList<>();
     private Optional<LeaseEvent> answer = Optional.empty();
     private int generation = 2;
+    private int serverConnections = 50;
 
     FakeDatabases(int writerPort) {
         this.writerPort = writerPort;
@@ -38,9 +39,14 @@ final class FakeDatabases implements DatabaseLeases {
         }
     }
 
+    /** Share of the next grants. */
+    synchronized void serverConnections(int share) {
+        serverConnections = share;
+    }
+
     /** From now on an Acquire is granted; those that wait are. */
     synchronized void awake() {
-        answerWith(new LeaseEvent.Granted(generation, at(writerPort), TTL));
+        answerWith(new LeaseEvent.Granted(generation, at(writerPort), TTL, serverConnections));
     }
 
     /** A writer comes up: those who wait are told, and those who begin to. They wait on. */
@@ -59,7 +65,7 @@ final class FakeDatabases implements DatabaseLeases {
 
     /** Says that the writer is there, which it is not. */
     synchronized void awakeAt(int port) {
-        answerWith(new LeaseEvent.Granted(generation, at(port), TTL));
+        answerWith(new LeaseEvent.Granted(generation, at(port), TTL, serverConnections));
     }
 
     synchronized void refusing(LeaseEvent.Refused refused) {

@@ -4,6 +4,7 @@ import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.login.ScramVerifier;
 import io.spg99.gateway.login.TenantDirectory;
 import java.sql.Connection;
@@ -16,6 +17,7 @@ import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiFunction;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 
 /** A Gateway with short times before one PostgreSQL, with a directory of one tenant. */
@@ -31,9 +33,21 @@ final class GatewayFixture {
     volatile boolean directoryDown;
 
     GatewayFixture(TestPostgres postgres, String overrides) throws Exception {
+        this(postgres, overrides, (actors, databases) -> databases);
+    }
+
+    /** @param leases what the Gateway asks, in place of the fake */
+    GatewayFixture(
+            TestPostgres postgres, String overrides, BiFunction<ActorTestKit, FakeDatabases, DatabaseLeases> leases)
+            throws Exception {
         this.postgres = postgres;
         databases = new FakeDatabases(postgres.port());
-        server = GatewayServer.start(actors.system(), settings(postgres, overrides), directory(), databases, metrics)
+        server = GatewayServer.start(
+                        actors.system(),
+                        settings(postgres, overrides),
+                        directory(),
+                        leases.apply(actors, databases),
+                        metrics)
                 .toCompletableFuture()
                 .get(20, TimeUnit.SECONDS);
     }
@@ -53,6 +67,8 @@ final class GatewayFixture {
                         wake-notice-after = 300ms
                         acquire-retry = 200ms
                         abandoned-query-grace = 200ms
+                        pool.linger = 0s
+                        pool.checkout-timeout = 3s
                         """))
                 .withFallback(tls)
                 .withFallback(ConfigFactory.load().getConfig("spg99.gateway")));

@@ -645,11 +645,22 @@ class GatewayServerTest {
     // ---- losing the writer
 
     @Test
-    void givenIdleSession_whenGenerationIsRevoked_then57P01() throws Exception {
+    void givenIdleSession_whenTheWriterIsLost_thenItGoesOnWithTheNext() throws Exception {
         try (Connection connection = gateway.connect()) {
             query(connection, "SELECT 1");
             gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST);
-            await("the session to be closed", () -> metric("spg99_pool_total_conns") == 0);
+            await("the server connection to be closed", () -> metric("spg99_pool_total_conns") == 0);
+            gateway.databases.awake();
+            assertEquals("2", query(connection, "SELECT 2"));
+        }
+    }
+
+    @Test
+    void givenIdleSession_whenTheDatabaseIsDeleted_then57P01() throws Exception {
+        try (Connection connection = gateway.connect()) {
+            query(connection, "SELECT 1");
+            gateway.databases.revoke(LeaseEvent.Reason.DELETED);
+            await("the server connection to be closed", () -> metric("spg99_pool_total_conns") == 0);
             assertState("57P01", () -> query(connection, "SELECT 2"));
         }
     }
@@ -750,7 +761,11 @@ class GatewayServerTest {
                     "spg99_pool_checkout_wait_seconds_count")) {
                 assertTrue(metric(name) >= 1, name);
             }
-            for (String name : List.of("gw_backend_tls_handshake_errors_total", "spg99_pool_checkout_timeouts_total")) {
+            await("the server connection to be free", () -> metric("spg99_pool_idle_conns") >= 1);
+            for (String name : List.of(
+                    "gw_backend_tls_handshake_errors_total",
+                    "spg99_pool_checkout_timeouts_total",
+                    "spg99_pool_resets_total")) {
                 assertTrue(gateway.metrics.scrape().contains("\n" + name + " "), name);
             }
         }

@@ -15,13 +15,42 @@ import org.junit.jupiter.api.Test;
 class StreamsTest {
 
     private final RequestTracker tracker = new RequestTracker();
-    private final ClientStream client = new ClientStream(tracker);
+    private final FrontendReader reader = new FrontendReader();
+    private final PlainRequests client = new PlainRequests(reader, tracker);
+    /** What was not a whole message yet. */
+    private final ByteBuf early = Unpooled.buffer();
+
     private final BackendStream backend = new BackendStream(tracker);
 
     private void says(ByteBuf... messages) {
         for (ByteBuf message : messages) {
-            assertTrue(client.inspect(message).isEmpty());
+            assertTrue(inspect(message));
         }
+    }
+
+    /** @return whether it is the protocol, so far */
+    private boolean inspect(ByteBuf bytes) {
+        early.writeBytes(bytes.duplicate());
+        while (true) {
+            switch (reader.next(early, early.readerIndex())) {
+                case NEED_MORE -> {
+                    early.discardReadBytes();
+                    return true;
+                }
+                case MALFORMED -> {
+                    return false;
+                }
+                case MESSAGE -> read(FrontendReader.Unit.MESSAGE);
+                case HEAD -> read(FrontendReader.Unit.HEAD);
+                case PART -> read(FrontendReader.Unit.PART);
+            }
+        }
+    }
+
+    private void read(FrontendReader.Unit unit) {
+        client.read(unit, early, early.readerIndex());
+        reader.advance();
+        early.skipBytes(reader.length());
     }
 
     private String answers(ByteBuf... messages) {
@@ -197,21 +226,12 @@ class StreamsTest {
 
     @Test
     void givenMessagesNoClientSends_thenMalformed() {
-        assertEquals(
-                "08P01", client.inspect(Bytes.message('p', "x")).orElseThrow().sqlState());
-        assertEquals(
-                "08P01",
-                new StreamsTest()
-                        .client
-                        .inspect(Bytes.message('!', ""))
-                        .orElseThrow()
-                        .sqlState());
-        ByteBuf oversized = Unpooled.buffer().writeByte('S').writeInt(10_001);
-        assertTrue(new StreamsTest().client.inspect(oversized).isPresent());
-        ByteBuf negative = Unpooled.buffer().writeByte('Q').writeInt(-1);
-        assertTrue(new StreamsTest().client.inspect(negative).isPresent());
-        ByteBuf largest = Unpooled.buffer().writeByte('d').writeInt(0x3fffffff);
-        assertTrue(new StreamsTest().client.inspect(largest).isPresent());
+        assertFalse(inspect(Bytes.message('p', "x")));
+        assertEquals("08P01", reader.error().sqlState());
+        assertFalse(new StreamsTest().inspect(Bytes.message('!', "")));
+        assertFalse(new StreamsTest().inspect(Unpooled.buffer().writeByte('S').writeInt(10_001)));
+        assertFalse(new StreamsTest().inspect(Unpooled.buffer().writeByte('Q').writeInt(-1)));
+        assertFalse(new StreamsTest().inspect(Unpooled.buffer().writeByte('d').writeInt(0x3fffffff)));
     }
 
     @Test
@@ -221,7 +241,7 @@ class StreamsTest {
             byte[] noise = new byte[1 + random.nextInt(80)];
             random.nextBytes(noise);
             StreamsTest fresh = new StreamsTest();
-            fresh.client.inspect(Unpooled.wrappedBuffer(noise));
+            fresh.inspect(Unpooled.wrappedBuffer(noise));
             fresh.backend
                     .feed(Unpooled.copiedBuffer(noise), UnpooledByteBufAllocator.DEFAULT)
                     .release();
@@ -246,10 +266,8 @@ class StreamsTest {
         for (int first = 1; first < Math.max(sent.readableBytes(), answered.readableBytes()); first++) {
             StreamsTest fresh = new StreamsTest();
             int cut = Math.min(first, sent.readableBytes() - 1);
-            assertTrue(fresh.client.inspect(sent.slice(0, cut)).isEmpty());
-            assertTrue(fresh.client
-                    .inspect(sent.slice(cut, sent.readableBytes() - cut))
-                    .isEmpty());
+            assertTrue(fresh.inspect(sent.slice(0, cut)));
+            assertTrue(fresh.inspect(sent.slice(cut, sent.readableBytes() - cut)));
             assertTrue(fresh.tracker.mayCommit());
             cut = Math.min(first, answered.readableBytes() - 1);
             String passed = fresh.answers(answered.copy(0, cut))

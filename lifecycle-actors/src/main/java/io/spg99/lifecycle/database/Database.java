@@ -135,6 +135,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             @JsonSubTypes({
                 @JsonSubTypes.Type(value = LeaseCommand.Acquire.class, name = "acquire"),
                 @JsonSubTypes.Type(value = LeaseCommand.Renew.class, name = "renew"),
+                @JsonSubTypes.Type(value = LeaseCommand.Draining.class, name = "draining"),
                 @JsonSubTypes.Type(value = LeaseCommand.Release.class, name = "release")
             })
             LeaseCommand command)
@@ -1415,6 +1416,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 }
                 pools(database).tell(new PoolsCommand.FromGateway(renew));
             }
+            case LeaseCommand.Draining draining ->
+                life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.FromGateway(draining)));
             case LeaseCommand.Release release ->
                 life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.FromGateway(release)));
         }

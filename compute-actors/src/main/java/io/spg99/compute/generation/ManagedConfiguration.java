@@ -49,10 +49,16 @@ final class ManagedConfiguration {
 
     private static final int SEQUENCES_AT_ONCE = 100;
 
-    /** A query for each sequence. Names are qualified, as the search path has none of the tenant's schemas. */
+    /**
+     * Two statements for each sequence. The first changes nothing, but locks it: a value that another session took between the
+     * reading of the last one and its writing would be given out again. Names are qualified, as the search path has none of the
+     * tenant's schemas.
+     */
     private static final String SEQUENCES = """
-            SELECT format('SELECT setval(%L::regclass, last_value, is_called) FROM %s WHERE log_cnt > 0', oid::regclass,
-                oid::regclass) FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
+            SELECT format('ALTER SEQUENCE %s OWNER TO %I', oid::regclass, pg_get_userbyid(relowner)),
+                format('SELECT setval(%L::regclass, last_value, is_called) FROM %s WHERE log_cnt > 0', oid::regclass,
+                    oid::regclass)
+            FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
 
     private ManagedConfiguration() {}
 
@@ -86,15 +92,19 @@ final class ManagedConfiguration {
                 connect(socket, spec.databaseName(), "-c search_path=pg_catalog -c lock_timeout=100")) {
             connection.setNetworkTimeout(Runnable::run, SETTLE_LIMIT_MILLIS);
             try (Statement statement = connection.createStatement()) {
-                List<String> parts = new ArrayList<>();
+                List<String> locks = new ArrayList<>();
+                List<String> writes = new ArrayList<>();
                 try (ResultSet rows = statement.executeQuery(SEQUENCES)) {
                     while (rows.next()) {
-                        parts.add(rows.getString(1));
+                        locks.add(rows.getString(1));
+                        writes.add(rows.getString(2));
                     }
                 }
-                for (int from = 0; from < parts.size(); from += SEQUENCES_AT_ONCE) {
-                    int to = Math.min(parts.size(), from + SEQUENCES_AT_ONCE);
-                    statement.execute(String.join(" UNION ALL ", parts.subList(from, to)));
+                for (int from = 0; from < locks.size(); from += SEQUENCES_AT_ONCE) {
+                    int to = Math.min(locks.size(), from + SEQUENCES_AT_ONCE);
+                    // Several statements at once are one transaction.
+                    statement.execute(String.join(";", locks.subList(from, to)) + ";"
+                            + String.join(" UNION ALL ", writes.subList(from, to)));
                 }
             }
         }

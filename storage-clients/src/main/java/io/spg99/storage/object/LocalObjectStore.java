@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -23,6 +24,7 @@ import java.util.stream.Stream;
  */
 public final class LocalObjectStore implements ObjectStore {
 
+    private static final int ATTEMPTS = 100;
     private static final String TEMPORARY = ".tmp";
 
     private final Path root;
@@ -65,13 +67,26 @@ public final class LocalObjectStore implements ObjectStore {
         Path file = temporary.resolve(UUID.randomUUID().toString());
         try {
             writer.write(file);
-            DurableFiles.createDirectories(directory);
-            boolean created = link(target, file);
-            // Also when somebody else was first: what we say exists must be durable.
-            DurableFiles.syncDirectory(directory);
-            return created;
+            return publish(target, directory, file);
         } finally {
             Files.deleteIfExists(file);
+        }
+    }
+
+    /** A directory may be removed, being empty, between its making and its use: then once more. */
+    private static boolean publish(Path target, Path directory, Path file) throws IOException {
+        for (int attempt = 1; ; attempt++) {
+            try {
+                DurableFiles.createDirectories(directory);
+                boolean created = link(target, file);
+                // Also when somebody else was first: what we say exists must be durable.
+                DurableFiles.syncDirectory(directory);
+                return created;
+            } catch (NoSuchFileException e) {
+                if (attempt == ATTEMPTS) {
+                    throw e;
+                }
+            }
         }
     }
 
@@ -142,6 +157,18 @@ public final class LocalObjectStore implements ObjectStore {
         Path file = path(key);
         if (Files.deleteIfExists(file)) {
             DurableFiles.syncDirectory(parent(file));
+            removeIfEmpty(parent(file));
+        }
+    }
+
+    /** Directories are no objects: nothing is left of those that hold none. */
+    private void removeIfEmpty(Path directory) throws IOException {
+        try {
+            for (Path empty = directory; !empty.equals(root); empty = parent(empty)) {
+                Files.deleteIfExists(empty);
+            }
+        } catch (DirectoryNotEmptyException e) {
+            return; // somebody else's objects
         }
     }
 

@@ -53,6 +53,18 @@ class LocalObjectStoreTest {
     }
 
     @Test
+    void givenTheLastObjectOfADirectory_whenDeleted_thenTheDirectoryIsGoneToo() throws IOException {
+        store.putIfAbsent("timelines/a/layers/x", new byte[] {1});
+        store.putIfAbsent("timelines/b", new byte[] {1});
+
+        store.delete("timelines/a/layers/x");
+
+        assertFalse(Files.exists(directory.resolve("store/timelines/a")));
+        assertTrue(store.exists("timelines/b"));
+        assertTrue(store.putIfAbsent("timelines/a/layers/x", new byte[] {2}));
+    }
+
+    @Test
     void givenManyWriters_whenPuttingOneName_thenExactlyOneWinsAndNoTemporaryFileIsLeft() throws Exception {
         try (ExecutorService executor = Executors.newFixedThreadPool(8)) {
             List<Callable<Boolean>> writers = new ArrayList<>();

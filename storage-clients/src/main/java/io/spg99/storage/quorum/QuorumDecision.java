@@ -11,14 +11,17 @@ import java.util.List;
 /**
  * Where a timeline ends, decided from two or three promises.
  *
- * <p>The most advanced log wins, ordered by (generation of its last byte, flushed position). A commit that a client was
- * told of is on two Safekeepers, so one of any two promises has it; and a generation is used only after two Safekeepers
- * hold bytes of it, so a log whose last byte is of an older generation cannot hold a commit that a younger one lacks.
+ * <p>The most advanced log wins, ordered by (generation it was established for, flushed position). A commit that a client
+ * was told of is on two Safekeepers, so one of any two promises has it; and a generation begins only after two Safekeepers
+ * are established for it, so a log established for an older one cannot hold a commit that a younger one lacks. The
+ * generation of the last byte would not do: one that dies before it has written anything may have shown its end to
+ * readers, and a log that it has left out would outweigh it.
  *
+ * @param established generation that the chosen log was established for
  * @param history lineage up to {@code end}, without empty terms
  * @param donors  those that have all of it, nothing of them to be cut off first
  */
-public record QuorumDecision(WalHistory history, Lsn end, List<WalSource> donors) {
+public record QuorumDecision(int established, WalHistory history, Lsn end, List<WalSource> donors) {
 
     /** @throws IllegalArgumentException with fewer than two promises, which decide nothing */
     public static QuorumDecision choose(List<Promised> promises) {
@@ -26,7 +29,7 @@ public record QuorumDecision(WalHistory history, Lsn end, List<WalSource> donors
             throw new IllegalArgumentException("two promises are needed to decide: promises=" + promises.size());
         }
         Promised best = promises.stream()
-                .max(Comparator.comparingInt(QuorumDecision::lastGeneration).thenComparing(Promised::flushed))
+                .max(Comparator.comparingInt(Promised::established).thenComparing(Promised::flushed))
                 .orElseThrow();
         WalHistory history = best.history().upTo(best.flushed());
         Lsn end = best.flushed();
@@ -35,16 +38,12 @@ public record QuorumDecision(WalHistory history, Lsn end, List<WalSource> donors
                 .sorted(Comparator.comparing(Promised::flushed).thenComparing(Promised::safekeeper))
                 .map(Promised::source)
                 .toList();
-        return new QuorumDecision(history, end, donors);
+        return new QuorumDecision(best.established(), history, end, donors);
     }
 
     /** True if that log holds every byte of {@code history} up to {@code end}. */
     static boolean has(Promised promise, WalHistory history, Lsn end) {
         return history.commonEnd(end, promise.history().upTo(promise.flushed()), promise.flushed())
                 .equals(end);
-    }
-
-    private static int lastGeneration(Promised promise) {
-        return promise.history().upTo(promise.flushed()).last().generation();
     }
 }

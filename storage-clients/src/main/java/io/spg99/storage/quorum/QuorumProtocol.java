@@ -334,7 +334,13 @@ public final class QuorumProtocol {
 
     private void sendEstablish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper, QuorumDecision chosen) {
         safekeeper.tell(new SafekeeperCommand.Establish(
-                timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
+                timeline,
+                generation,
+                chosen.established(),
+                chosen.history(),
+                chosen.end(),
+                donorsFor(id, chosen),
+                replies));
     }
 
     /**
@@ -550,8 +556,8 @@ public final class QuorumProtocol {
             withdraw(refused.safekeeper());
             return;
         }
-        if (refused.promised() == generation && phase == Phase.FOLLOWING) {
-            // A Promise came late, after our own writer had begun: the answer proves that the promise is still there.
+        if (refused.promised() == generation && phase != Phase.PROMISING) {
+            // A Promise came late, after our own Establish: the answer proves that the promise is still there.
             lost.remove(refused.safekeeper());
             bound.add(refused.safekeeper());
             return;

@@ -16,18 +16,21 @@ public sealed interface SafekeeperReply extends StorageMessage {
 
     /**
      * The promise for {@code generation} is on disk, and so is every byte of {@code history} up to {@code flushed} (W1).
+     *
+     * @param established generation that this WAL was last made ready for; told by the next generation's choice
      */
     record Promised(
             SafekeeperId safekeeper,
             TimelineId timeline,
             int generation,
+            int established,
             WalHistory history,
             Lsn flushed,
             WalSource source)
             implements SafekeeperReply {}
 
     /**
-     * The promise is not the asker's: {@code promised} is higher, or the generation has begun to write already, then the
+     * The promise is not the asker's: {@code promised} is higher, or the generation was established already, then the
      * asker has been superseded; or it is lower, then it has to be asked for (again).
      */
     record Refused(SafekeeperId safekeeper, TimelineId timeline, int generation, int promised)

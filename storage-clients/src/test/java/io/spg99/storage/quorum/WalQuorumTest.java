@@ -88,7 +88,12 @@ class WalQuorumTest {
     }
 
     private static Promised promised(SafekeeperId id, int generation, WalHistory history, long flushed) {
-        return new Promised(id, TIMELINE, generation, history, at(flushed), source(id));
+        return promised(id, generation, history.last().generation(), history, flushed);
+    }
+
+    private static Promised promised(
+            SafekeeperId id, int generation, int established, WalHistory history, long flushed) {
+        return new Promised(id, TIMELINE, generation, established, history, at(flushed), source(id));
     }
 
     /** The next command of that kind; retries of others are passed over. */
@@ -145,16 +150,17 @@ class WalQuorumTest {
     }
 
     @Test
-    void givenATermWithoutAByte_whenChoosing_thenItCountsForNothing() {
-        WalHistory old = history().append(2, at(100));
-        WalHistory empty = history().append(2, at(100)).append(3, at(300));
+    void givenALogEstablishedForAGenerationWithoutAByte_whenChoosing_thenItWinsOverWhatThatHasLeftOut() {
+        WalHistory left = history().append(3, at(100));
+        WalHistory chosen = history().append(2, at(100));
 
         QuorumDecision decision =
-                QuorumDecision.choose(List.of(promised(SK1, 4, old, 400), promised(SK2, 4, empty, 300)));
+                QuorumDecision.choose(List.of(promised(SK1, 7, 3, left, 400), promised(SK2, 7, 6, chosen, 300)));
 
-        assertEquals(at(400), decision.end());
-        assertEquals(old, decision.history());
-        assertEquals(List.of(source(SK1)), decision.donors());
+        assertEquals(6, decision.established());
+        assertEquals(at(300), decision.end());
+        assertEquals(chosen, decision.history());
+        assertEquals(List.of(source(SK2)), decision.donors());
     }
 
     @Test

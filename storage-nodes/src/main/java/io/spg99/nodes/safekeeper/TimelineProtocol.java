@@ -104,7 +104,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             TimerScheduler<Message> timers,
             Supplier<Logger> log) {}
 
-    /** Positions are told at most this often; the writer itself is told at once, on its own connection. */
+    /** Time between two reports of positions; the writer itself is told at once, on its own connection. */
     private static final Duration REPORT_INTERVAL = Duration.ofMillis(100);
 
     /** A disk that failed is not tried again at once. */
@@ -137,7 +137,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
     /** Who is told positions while attached. */
     private @Nullable ActorRef<SafekeeperReply> follower;
 
-    /** A PROGRESS is in the mailbox already: a busy writer must not fill it. */
+    /** A PROGRESS was sent, and the REPORT after it did not come yet. */
     private final AtomicBoolean progressTold = new AtomicBoolean();
 
     /** Opens what is on the disk. */
@@ -182,7 +182,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
     private boolean onTick(Tick tick) {
         switch (tick) {
             case PROGRESS -> onProgress();
-            case REPORT -> report();
+            case REPORT -> onReport();
             case REOPEN -> open();
             case FORGET -> {
                 return log != null || failure != null;
@@ -369,6 +369,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                     id,
                     timeline,
                     promise.generation(),
+                    view.established(),
                     view.history(),
                     view.flushed(),
                     world.source().get()));
@@ -398,7 +399,8 @@ public final class TimelineProtocol implements WalReceiver.Listener {
         }
         stopFetch(new SafekeeperReply.Failed(id, timeline, "another establish came"));
         try {
-            Lsn from = open.establish(establish.generation(), establish.history(), establish.end());
+            Lsn from = open.establish(
+                    establish.generation(), establish.established(), establish.history(), establish.end());
             if (from.equals(establish.end())) {
                 asker.tell(new SafekeeperReply.Established(id, timeline, establish.generation(), establish.end()));
             } else {
@@ -435,7 +437,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                         establish.end(),
                         (at, bytes) -> open.append(generation, at, bytes));
                 open.flush();
-                open.established(generation, establish.end());
+                open.established(generation, establish.established(), establish.end());
             } catch (IOException | RuntimeException e) {
                 trouble = e;
             }
@@ -535,6 +537,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
         follower = null;
         following = false;
         timers.cancel(Tick.REPORT);
+        progressTold.set(false);
         if (running != null) {
             running.stop();
         }
@@ -587,13 +590,17 @@ public final class TimelineProtocol implements WalReceiver.Listener {
         }
     }
 
+    /** What comes until the next report is not told: that would be a message for every commit. */
     private void onProgress() {
+        changed();
+        report();
+        timers.startSingleTimer(Tick.REPORT, REPORT_INTERVAL);
+    }
+
+    private void onReport() {
         progressTold.set(false);
         changed();
-        if (!timers.isTimerActive(Tick.REPORT)) {
-            report();
-            timers.startSingleTimer(Tick.REPORT, REPORT_INTERVAL);
-        }
+        report();
     }
 
     private void changed() {

@@ -21,6 +21,8 @@ import java.util.zip.CRC32C;
  * @param limit            nothing at or after this belongs to the WAL, whatever the files hold; {@link #OPEN} while a writer
  *                         may be followed
  * @param headsFilled      first segments of the generations up to this one have their parent's bytes before the term's begin
+ * @param established      generation that this WAL was last made ready for: it holds all that was decided before that one began
+ * @param chosen           what the log that was chosen for {@code established} had been established for
  * @param restored         begun again after a loss, and what was lost is not known to be there again: no vote
  */
 record ControlState(
@@ -31,12 +33,14 @@ record ControlState(
         Lsn checkpointRecord,
         Lsn limit,
         int headsFilled,
+        int established,
+        int chosen,
         boolean restored) {
 
     static final Lsn OPEN = new Lsn(-1L);
 
     private static final int MAGIC = 0x53504757; // "SPGW"
-    private static final int VERSION = 1;
+    private static final int VERSION = 2;
 
     /** A history has as many terms as the database was started times, a term takes 12 bytes: far below this. */
     private static final int LONGEST = 64 << 20;
@@ -44,27 +48,57 @@ record ControlState(
     private static final int MOST_FIRST_WAL = 8192;
 
     ControlState withPromised(int next) {
-        return new ControlState(base, next, history, checkpoint, checkpointRecord, limit, headsFilled, restored);
+        return new ControlState(
+                base, next, history, checkpoint, checkpointRecord, limit, headsFilled, established, chosen, restored);
     }
 
     ControlState withHistory(WalHistory next) {
-        return new ControlState(base, promised, next, checkpoint, checkpointRecord, limit, headsFilled, restored);
+        return new ControlState(
+                base, promised, next, checkpoint, checkpointRecord, limit, headsFilled, established, chosen, restored);
     }
 
     ControlState withCheckpoint(Lsn end, Lsn record) {
-        return new ControlState(base, promised, history, end, record, limit, headsFilled, restored);
+        return new ControlState(
+                base, promised, history, end, record, limit, headsFilled, established, chosen, restored);
     }
 
     ControlState withLimit(Lsn next) {
-        return new ControlState(base, promised, history, checkpoint, checkpointRecord, next, headsFilled, restored);
+        return new ControlState(
+                base,
+                promised,
+                history,
+                checkpoint,
+                checkpointRecord,
+                next,
+                headsFilled,
+                established,
+                chosen,
+                restored);
     }
 
     ControlState withHeadsFilled(int next) {
-        return new ControlState(base, promised, history, checkpoint, checkpointRecord, limit, next, restored);
+        return new ControlState(
+                base, promised, history, checkpoint, checkpointRecord, limit, next, established, chosen, restored);
+    }
+
+    /** The WAL ends at {@code end}, as it was chosen for {@code generation}, which goes on from there. */
+    ControlState withTerm(int generation, int choice, Lsn end) {
+        return new ControlState(
+                base,
+                promised,
+                history.upTo(end).append(generation, end),
+                checkpoint,
+                checkpointRecord,
+                OPEN,
+                headsFilled,
+                generation,
+                choice,
+                restored);
     }
 
     ControlState asVoter() {
-        return new ControlState(base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, false);
+        return new ControlState(
+                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, chosen, false);
     }
 
     byte[] encode() {
@@ -86,6 +120,8 @@ record ControlState(
                 .putLong(checkpointRecord.value())
                 .putLong(limit.value())
                 .putInt(headsFilled)
+                .putInt(established)
+                .putInt(chosen)
                 .put((byte) (restored ? 1 : 0));
         CRC32C crc = new CRC32C();
         crc.update(out.array(), 0, out.position());
@@ -141,6 +177,8 @@ record ControlState(
                 new Lsn(in.getLong()),
                 new Lsn(in.getLong()),
                 new Lsn(in.getLong()),
+                in.getInt(),
+                in.getInt(),
                 in.getInt(),
                 in.get() != 0);
         if (in.hasRemaining()) {

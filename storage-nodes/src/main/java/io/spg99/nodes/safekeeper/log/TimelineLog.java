@@ -27,10 +27,11 @@ public final class TimelineLog implements Closeable {
     /**
      * What others may see, at one moment.
      *
-     * @param history lineage up to {@code flushed}, without empty terms
-     * @param flushed end of the last record of which every byte is durable
+     * @param established generation that this WAL was last made ready for
+     * @param history     lineage up to {@code flushed}, without empty terms
+     * @param flushed     end of the last record of which every byte is durable
      */
-    public record View(int promised, WalHistory history, Lsn flushed) {
+    public record View(int promised, int established, WalHistory history, Lsn flushed) {
 
         public int generation() {
             return history.last().generation();
@@ -55,9 +56,6 @@ public final class TimelineLog implements Closeable {
 
     /** Stands at {@link #written}. */
     private WalRecordWalker walker;
-
-    /** Generation for which the WAL here is known to be exactly the chosen history; 0 for none. In memory only. */
-    private int establishedFor;
 
     /** Position from which a log begun again after a loss has a vote; null while that is not known. In memory only. */
     private @Nullable Lsn votesFrom;
@@ -110,6 +108,8 @@ public final class TimelineLog implements Closeable {
                 base.end(),
                 walker.lastRecord(),
                 base.end(),
+                TimelineBase.CREATION,
+                TimelineBase.CREATION,
                 TimelineBase.CREATION,
                 restored);
         disk.writeControl(control.encode());
@@ -194,15 +194,16 @@ public final class TimelineLog implements Closeable {
     }
 
     private View currentView() {
-        return new View(control.promised(), control.history().upTo(flushed), flushed);
+        return new View(
+                control.promised(), control.established(), control.history().upTo(flushed), flushed);
     }
 
     /**
      * Promises never to take WAL from a generation below {@code generation} again. On return the promise is durable, and
      * so is every byte before the position in the answer (W1).
      *
-     * @throws SupersededException if a higher generation holds the promise, or this one has begun to write already: the
-     *                             asker needs a higher one
+     * @throws SupersededException if a higher generation holds the promise, or this one was established already: the asker
+     *                             needs a higher one
      */
     public synchronized View promise(int generation) throws IOException {
         checkUsable();
@@ -212,7 +213,6 @@ public final class TimelineLog implements Closeable {
         }
         if (generation > promised) {
             flush();
-            establishedFor = 0;
             votesFrom = null;
             save(control.withPromised(generation)
                     .withCheckpoint(flushed, flushedRecord)
@@ -226,59 +226,52 @@ public final class TimelineLog implements Closeable {
      * Makes this log, promised to {@code generation}, ready for {@code history} up to {@code end}: cuts off what is not part of it. What is then missing, from the
      * answer on, has to be appended, flushed and confirmed by {@link #established}.
      *
+     * <p>That it is ready is durable: should the generation end before it wrote anything, the choice that was made for it
+     * still outweighs what it has left out, wherever that may turn up again.
+     *
+     * @param chosen {@link View#established} of the log that was chosen to tell the history
      * @return position up to which the WAL is there; {@code end} if nothing is missing
      */
-    public synchronized Lsn establish(int generation, WalHistory history, Lsn end) throws IOException {
+    public synchronized Lsn establish(int generation, int chosen, WalHistory history, Lsn end) throws IOException {
         checkUsable();
         checkPromise(generation);
-        WalHistory.Term last = control.history().last();
-        if (last.generation() == generation) {
-            if (!last.begin().equals(end)) {
-                throw new LogFailedException(
-                        "generation=" + generation + " began at " + last.begin() + ", not at " + end, null);
+        if (isEstablished(generation)) {
+            Lsn begin = control.history().last().begin();
+            if (begin.equals(end) && control.history().upTo(end).equals(history.upTo(end))) {
+                return end;
             }
-            establishedFor = generation;
-            return end;
-        }
-        int chosen = history.upTo(end).last().generation();
-        if (establishedFor == generation
-                && (chosen < view.generation() || (chosen == view.generation() && end.isBefore(flushed)))) {
-            // A choice made before the one that was confirmed here, and late: what counts already must not be cut.
-            throw new LogFailedException(
-                    "generation=" + generation + " was established up to " + flushed + ", not " + end, null);
+            boolean later = chosen > control.chosen() || (chosen == control.chosen() && end.isAfter(begin));
+            if (!later || flushed.isAfter(begin)) {
+                // A choice made before the one that was confirmed here, and late: what counts already must not be cut.
+                throw new LogFailedException(
+                        "generation=" + generation + " was established up to " + begin + ", not " + end, null);
+            }
         }
         Lsn common = history.commonEnd(end, view.history(), flushed);
         if (common.isBefore(control.base().start())) {
             throw new LogFailedException("nothing in common with the history: " + history, null);
         }
-        if (common.equals(end) && flushed.equals(end)) {
-            establishedFor = generation;
-            return end;
-        }
-        boolean cut = common.isBefore(flushed);
         // The limit is durable before any other byte is taken: a later scan cannot find again what is cut off now.
-        Lsn record = cut ? Lsn.ZERO : flushedRecord;
-        save(control.withHistory(history.upTo(end))
+        Lsn record = common.isBefore(flushed) ? Lsn.ZERO : flushedRecord;
+        ControlState cut = control.withHistory(history.upTo(end))
                 .withCheckpoint(common, record)
-                .withLimit(end));
+                .withLimit(end);
+        boolean whole = common.equals(end);
+        save(whole ? cut.withTerm(generation, chosen, end) : cut);
         flushed = common;
         flushedRecord = record;
         rewind();
-        if (common.equals(end)) {
-            establishedFor = generation;
-        }
         return common;
     }
 
     /** Confirms that what {@link #establish} missed is there now. */
-    public synchronized void established(int generation, Lsn end) throws IOException {
+    public synchronized void established(int generation, int chosen, Lsn end) throws IOException {
         checkUsable();
         checkPromise(generation);
         if (!flushed.equals(end)) {
             throw new LogFailedException("established up to " + flushed + " instead of " + end, null);
         }
-        save(control.withCheckpoint(flushed, flushedRecord).withLimit(flushed));
-        establishedFor = generation;
+        save(control.withCheckpoint(flushed, flushedRecord).withTerm(generation, chosen, end));
     }
 
     /**
@@ -306,12 +299,11 @@ public final class TimelineLog implements Closeable {
     }
 
     public synchronized boolean isEstablished(int generation) {
-        return establishedFor == generation || control.history().last().generation() == generation;
+        return control.history().last().generation() == generation;
     }
 
     /**
-     * Opens the log for WAL of {@code generation}, whose term begins where the established history ends; the term is in
-     * the control file before its first byte is taken. Repeated for every stream.
+     * Opens the log for WAL of {@code generation}, which it is established for. Repeated for every stream.
      *
      * @return where the stream has to begin
      */
@@ -321,13 +313,8 @@ public final class TimelineLog implements Closeable {
         if (!isEstablished(generation)) {
             throw new IllegalStateException("generation=" + generation + " was not established");
         }
-        ControlState next = control.withLimit(ControlState.OPEN);
-        if (control.history().last().generation() < generation) {
-            next = next.withHistory(control.history().upTo(flushed).append(generation, flushed))
-                    .withCheckpoint(flushed, flushedRecord);
-        }
-        if (!next.equals(control)) {
-            save(next);
+        if (!control.limit().equals(ControlState.OPEN)) {
+            save(control.withLimit(ControlState.OPEN));
         }
         rewind();
         return flushed;

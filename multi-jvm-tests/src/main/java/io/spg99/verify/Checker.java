@@ -399,7 +399,15 @@ final class Checker {
         QuorumReply.Prepared before = prepared.put(answer.generation(), answer);
         if (before != null
                 && !(before.end().equals(answer.end()) && before.history().equals(answer.history()))) {
-            coverage.count(Visited.GENERATIONS_PREPARED);
+            throw new Violation(
+                    "one history",
+                    "generation=%d begins at %s with history %s, and before that at %s with history %s"
+                            .formatted(
+                                    answer.generation(),
+                                    answer.end(),
+                                    terms(answer.history()),
+                                    before.end(),
+                                    terms(before.history())));
         }
     }
 }

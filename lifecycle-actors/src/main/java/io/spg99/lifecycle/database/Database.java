@@ -446,7 +446,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromPageserver reply -> onPageserver(reply.reply());
             case GenerationTerminated dead -> onGenerationTerminated(database, dead);
             case PoolsTerminated dead -> onPoolsTerminated(dead);
-            case QuorumTerminated dead -> onQuorumTerminated(dead);
+            case QuorumTerminated dead -> onQuorumTerminated(database, dead);
             case Answered<?> answered -> onAnswered(database, answered);
             case Projected projected -> onProjected(database, projected);
             case Inspected inspected -> onInspected(database, inspected);
@@ -1271,11 +1271,15 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return Effect().none();
     }
 
-    private Effect<DatabaseEvent, DatabaseState> onQuorumTerminated(QuorumTerminated dead) {
+    private Effect<DatabaseEvent, DatabaseState> onQuorumTerminated(Existing database, QuorumTerminated dead) {
         if (life.quorum.filter(dead.dead()::equals).isPresent()) {
             log(() -> context.getLog().error("quorum died: spawned again in {}", RESPAWN_AFTER));
             life.quorum = Optional.empty();
             timers.startSingleTimer(Timer.RESPAWN_QUORUM, new Elapsed(Timer.RESPAWN_QUORUM), RESPAWN_AFTER);
+            if (life.attempt instanceof Attempt.Preparing || life.attempt instanceof Attempt.AwaitingQuorum) {
+                // It may have chosen where this generation begins: only another number may be chosen for again.
+                return none(() -> killAttempt(database.generation(), "its quorum was lost while it prepared"));
+            }
         }
         return Effect().none();
     }
@@ -1360,9 +1364,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private void askBootAgain(Existing database) {
         switch (life.attempt) {
-            case Attempt.Preparing preparing -> prepare(database);
             case Attempt.Starting starting -> starting.accepting().ifPresent(writer -> follow(database, writer));
             case Attempt.None none -> {}
+            case Attempt.Preparing preparing -> {}
             case Attempt.AwaitingQuorum awaiting -> {}
             case Attempt.Killing killing -> {}
             case Attempt.BackingOff backingOff -> {}

@@ -468,6 +468,18 @@ class DatabaseTest {
     }
 
     @Test
+    void givenAPreparation_whenTheQuorumActorDies_thenItsNumberIsNotPreparedAgain() {
+        world.create();
+        world.demand();
+        world.expectPrepare(2);
+        world.killQuorum();
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
+        world.timePassesUntilItActs(Duration.ofSeconds(10));
+        world.boot(3);
+    }
+
+    @Test
     void givenANewQuorumActorThatCannotFollow_whenReady_thenTheWriterIsReplaced() {
         world.create();
         world.wake(2);

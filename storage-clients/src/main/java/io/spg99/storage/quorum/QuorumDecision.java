@@ -17,11 +17,12 @@ import java.util.List;
  * generation of the last byte would not do: one that dies before it has written anything may have shown its end to
  * readers, and a log that it has left out would outweigh it.
  *
- * @param established generation that the chosen log was established for
+ * <p>Logs established for the same generation are of one history, one of them perhaps shorter: a generation chooses once.
+ *
  * @param history lineage up to {@code end}, without empty terms
  * @param donors  those that have all of it, nothing of them to be cut off first
  */
-public record QuorumDecision(int established, WalHistory history, Lsn end, List<WalSource> donors) {
+public record QuorumDecision(WalHistory history, Lsn end, List<WalSource> donors) {
 
     /** @throws IllegalArgumentException with fewer than two promises, which decide nothing */
     public static QuorumDecision choose(List<Promised> promises) {
@@ -38,7 +39,7 @@ public record QuorumDecision(int established, WalHistory history, Lsn end, List<
                 .sorted(Comparator.comparing(Promised::flushed).thenComparing(Promised::safekeeper))
                 .map(Promised::source)
                 .toList();
-        return new QuorumDecision(best.established(), history, end, donors);
+        return new QuorumDecision(history, end, donors);
     }
 
     /** True if that log holds every byte of {@code history} up to {@code end}. */

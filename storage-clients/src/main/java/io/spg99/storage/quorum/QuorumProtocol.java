@@ -50,6 +50,10 @@ import org.slf4j.Logger;
  * deleting      three Deleted            answers Deleted                  -> idle
  * any           a new request            the one under way is answered Unavailable
  * </pre>
+ *
+ * <p>For one generation the end is chosen once. Two choices could differ, and Safekeepers established for either would both
+ * hold it to be the generation's; so whoever has to choose again needs another number, and is told by Superseded. That
+ * includes an owner whose quorum died while it prepared.
  */
 public final class QuorumProtocol {
 
@@ -86,6 +90,9 @@ public final class QuorumProtocol {
     private @Nullable ActorRef<QuorumReply> asker;
 
     private Duration nextRetry;
+
+    /** Generation that the last choice was made for; 0 before the first. */
+    private int chosenFor;
 
     /** Generation that was last prepared or is being prepared or followed; 0 before the first. */
     private int generation;
@@ -193,6 +200,10 @@ public final class QuorumProtocol {
 
     private void onPrepare(QuorumCommand.Prepare prepare) {
         begin(Phase.PROMISING, prepare.replyTo());
+        if (prepare.generation() == chosenFor) {
+            chooseNoMore();
+            return;
+        }
         generation = prepare.generation();
         promised.clear();
         bound.clear();
@@ -334,13 +345,7 @@ public final class QuorumProtocol {
 
     private void sendEstablish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper, QuorumDecision chosen) {
         safekeeper.tell(new SafekeeperCommand.Establish(
-                timeline,
-                generation,
-                chosen.established(),
-                chosen.history(),
-                chosen.end(),
-                donorsFor(id, chosen),
-                replies));
+                timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
     }
 
     /**
@@ -471,23 +476,14 @@ public final class QuorumProtocol {
                     timers.startSingleTimer(Tick.DECIDE, settings.thirdWait());
                 }
             }
-            case ESTABLISHING -> onLatePromise(id);
+            // What the third has more than the two was not acknowledged: it is left out, for the choice is made.
+            case ESTABLISHING -> {
+                if (decision != null && !canWait(id, decision)) {
+                    tell(id, safekeeper -> ask(id, safekeeper));
+                }
+            }
             // The next look sees to the third: what it may have to fetch now would compete with the start.
             case PREPARED, FOLLOWING, IDLE, CREATING, RELEASED, DELETING -> {}
-        }
-    }
-
-    /** Nothing was answered yet: what the third has more than the two others is still taken. */
-    private void onLatePromise(SafekeeperId id) {
-        QuorumDecision all = QuorumDecision.choose(List.copyOf(promised.values()));
-        QuorumDecision chosen = decision;
-        if (chosen != null && all.end().equals(chosen.end()) && all.history().equals(chosen.history())) {
-            if (!canWait(id, all)) {
-                tell(id, safekeeper -> ask(id, safekeeper));
-            }
-        } else {
-            established.clear();
-            decide();
         }
     }
 
@@ -498,10 +494,15 @@ public final class QuorumProtocol {
         established.remove(id);
         positions.remove(id);
         if (phase == Phase.ESTABLISHING && promised.size() < SafekeeperId.QUORUM) {
-            decision = null;
-            established.clear();
-            move(Phase.PROMISING);
+            chooseNoMore();
         }
+    }
+
+    private void chooseNoMore() {
+        answer(new QuorumReply.Superseded(generation, generation));
+        established.clear();
+        decision = null;
+        begin(Phase.IDLE, null);
     }
 
     /** True if all promises name the same end: nothing that the third could say would spare us work. */
@@ -521,20 +522,21 @@ public final class QuorumProtocol {
     }
 
     private void decide() {
-        QuorumDecision chosen = QuorumDecision.choose(List.copyOf(promised.values()));
-        decision = chosen;
+        QuorumDecision best = QuorumDecision.choose(List.copyOf(promised.values()));
+        decision = best;
+        chosenFor = generation;
         log.get()
                 .info(
                         "timeline={} generation={} begins at end={} of generation={}, promised by {}",
                         timeline,
                         generation,
-                        chosen.end(),
-                        chosen.history().last().generation(),
+                        best.end(),
+                        best.history().last().generation(),
                         promised.keySet());
         move(Phase.ESTABLISHING);
         nextRetry = settings.firstRetry();
         safekeepers.reachable().forEach((id, safekeeper) -> {
-            if (promised.containsKey(id) && !canWait(id, chosen)) {
+            if (promised.containsKey(id) && !canWait(id, best)) {
                 establish(id, safekeeper);
             }
         });

@@ -42,13 +42,11 @@ public sealed interface SafekeeperCommand extends StorageMessage {
      * Makes this Safekeeper's WAL exactly {@code history} up to {@code end}: what diverges is cut off, what is missing is
      * fetched from {@code donors}. Needs the promise for {@code generation}: that it is still there proves that the vote was not lost
      * with a disk; otherwise the answer is {@link SafekeeperReply.Refused} with the lower number.
-     *
-     * @param established generation that the chosen log was established for
+     * There is one choice for one generation, ever.
      */
     record Establish(
             TimelineId timeline,
             int generation,
-            int established,
             WalHistory history,
             Lsn end,
             List<WalSource> donors,

@@ -48,7 +48,7 @@ class SerializationTest {
         TestProbe<SafekeeperReply> probe = KIT.createTestProbe(SafekeeperReply.class);
         ActorRef<SafekeeperReply> asker = probe.getRef();
         check(new SafekeeperCommand.Promise(TIMELINE, 3, asker));
-        check(new SafekeeperCommand.Establish(TIMELINE, 3, 2, HISTORY, END, List.of(SOURCE), asker));
+        check(new SafekeeperCommand.Establish(TIMELINE, 3, HISTORY, END, List.of(SOURCE), asker));
         check(new SafekeeperCommand.Attach(TIMELINE, 3, new WriterAddress("h", 1), List.of(SOURCE, SOURCE), asker));
         check(new SafekeeperCommand.QuorumPosition(TIMELINE, 3, END));
         check(new SafekeeperCommand.Detach(TIMELINE, 3, asker));

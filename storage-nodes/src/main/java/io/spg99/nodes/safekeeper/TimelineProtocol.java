@@ -399,8 +399,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
         }
         stopFetch(new SafekeeperReply.Failed(id, timeline, "another establish came"));
         try {
-            Lsn from = open.establish(
-                    establish.generation(), establish.established(), establish.history(), establish.end());
+            Lsn from = open.establish(establish.generation(), establish.history(), establish.end());
             if (from.equals(establish.end())) {
                 asker.tell(new SafekeeperReply.Established(id, timeline, establish.generation(), establish.end()));
             } else {
@@ -437,7 +436,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                         establish.end(),
                         (at, bytes) -> open.append(generation, at, bytes));
                 open.flush();
-                open.established(generation, establish.established(), establish.end());
+                open.established(generation, establish.end());
             } catch (IOException | RuntimeException e) {
                 trouble = e;
             }

@@ -22,7 +22,6 @@ import java.util.zip.CRC32C;
  *                         may be followed
  * @param headsFilled      first segments of the generations up to this one have their parent's bytes before the term's begin
  * @param established      generation that this WAL was last made ready for: it holds all that was decided before that one began
- * @param chosen           what the log that was chosen for {@code established} had been established for
  * @param restored         begun again after a loss, and what was lost is not known to be there again: no vote
  */
 record ControlState(
@@ -34,7 +33,6 @@ record ControlState(
         Lsn limit,
         int headsFilled,
         int established,
-        int chosen,
         boolean restored) {
 
     static final Lsn OPEN = new Lsn(-1L);
@@ -49,40 +47,30 @@ record ControlState(
 
     ControlState withPromised(int next) {
         return new ControlState(
-                base, next, history, checkpoint, checkpointRecord, limit, headsFilled, established, chosen, restored);
+                base, next, history, checkpoint, checkpointRecord, limit, headsFilled, established, restored);
     }
 
     ControlState withHistory(WalHistory next) {
         return new ControlState(
-                base, promised, next, checkpoint, checkpointRecord, limit, headsFilled, established, chosen, restored);
+                base, promised, next, checkpoint, checkpointRecord, limit, headsFilled, established, restored);
     }
 
     ControlState withCheckpoint(Lsn end, Lsn record) {
-        return new ControlState(
-                base, promised, history, end, record, limit, headsFilled, established, chosen, restored);
+        return new ControlState(base, promised, history, end, record, limit, headsFilled, established, restored);
     }
 
     ControlState withLimit(Lsn next) {
         return new ControlState(
-                base,
-                promised,
-                history,
-                checkpoint,
-                checkpointRecord,
-                next,
-                headsFilled,
-                established,
-                chosen,
-                restored);
+                base, promised, history, checkpoint, checkpointRecord, next, headsFilled, established, restored);
     }
 
     ControlState withHeadsFilled(int next) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, next, established, chosen, restored);
+                base, promised, history, checkpoint, checkpointRecord, limit, next, established, restored);
     }
 
-    /** The WAL ends at {@code end}, as it was chosen for {@code generation}, which goes on from there. */
-    ControlState withTerm(int generation, int choice, Lsn end) {
+    /** The WAL ends at {@code end} and {@code generation} goes on from there. */
+    ControlState withTerm(int generation, Lsn end) {
         return new ControlState(
                 base,
                 promised,
@@ -92,13 +80,12 @@ record ControlState(
                 OPEN,
                 headsFilled,
                 generation,
-                choice,
                 restored);
     }
 
     ControlState asVoter() {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, chosen, false);
+                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, false);
     }
 
     byte[] encode() {
@@ -121,7 +108,6 @@ record ControlState(
                 .putLong(limit.value())
                 .putInt(headsFilled)
                 .putInt(established)
-                .putInt(chosen)
                 .put((byte) (restored ? 1 : 0));
         CRC32C crc = new CRC32C();
         crc.update(out.array(), 0, out.position());
@@ -177,7 +163,6 @@ record ControlState(
                 new Lsn(in.getLong()),
                 new Lsn(in.getLong()),
                 new Lsn(in.getLong()),
-                in.getInt(),
                 in.getInt(),
                 in.getInt(),
                 in.get() != 0);

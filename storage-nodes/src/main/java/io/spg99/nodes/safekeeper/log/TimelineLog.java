@@ -110,7 +110,6 @@ public final class TimelineLog implements Closeable {
                 base.end(),
                 TimelineBase.CREATION,
                 TimelineBase.CREATION,
-                TimelineBase.CREATION,
                 restored);
         disk.writeControl(control.encode());
         return new TimelineLog(disk, control, base.end(), walker.lastRecord());
@@ -229,10 +228,9 @@ public final class TimelineLog implements Closeable {
      * <p>That it is ready is durable: should the generation end before it wrote anything, the choice that was made for it
      * still outweighs what it has left out, wherever that may turn up again.
      *
-     * @param chosen {@link View#established} of the log that was chosen to tell the history
      * @return position up to which the WAL is there; {@code end} if nothing is missing
      */
-    public synchronized Lsn establish(int generation, int chosen, WalHistory history, Lsn end) throws IOException {
+    public synchronized Lsn establish(int generation, WalHistory history, Lsn end) throws IOException {
         checkUsable();
         checkPromise(generation);
         if (isEstablished(generation)) {
@@ -240,12 +238,8 @@ public final class TimelineLog implements Closeable {
             if (begin.equals(end) && control.history().upTo(end).equals(history.upTo(end))) {
                 return end;
             }
-            boolean later = chosen > control.chosen() || (chosen == control.chosen() && end.isAfter(begin));
-            if (!later || flushed.isAfter(begin)) {
-                // A choice made before the one that was confirmed here, and late: what counts already must not be cut.
-                throw new LogFailedException(
-                        "generation=" + generation + " was established up to " + begin + ", not " + end, null);
-            }
+            throw new LogFailedException(
+                    "generation=" + generation + " was established up to " + begin + ", not " + end, null);
         }
         Lsn common = history.commonEnd(end, view.history(), flushed);
         if (common.isBefore(control.base().start())) {
@@ -257,7 +251,7 @@ public final class TimelineLog implements Closeable {
                 .withCheckpoint(common, record)
                 .withLimit(end);
         boolean whole = common.equals(end);
-        save(whole ? cut.withTerm(generation, chosen, end) : cut);
+        save(whole ? cut.withTerm(generation, end) : cut);
         flushed = common;
         flushedRecord = record;
         rewind();
@@ -265,13 +259,13 @@ public final class TimelineLog implements Closeable {
     }
 
     /** Confirms that what {@link #establish} missed is there now. */
-    public synchronized void established(int generation, int chosen, Lsn end) throws IOException {
+    public synchronized void established(int generation, Lsn end) throws IOException {
         checkUsable();
         checkPromise(generation);
         if (!flushed.equals(end)) {
             throw new LogFailedException("established up to " + flushed + " instead of " + end, null);
         }
-        save(control.withCheckpoint(flushed, flushedRecord).withTerm(generation, chosen, end));
+        save(control.withCheckpoint(flushed, flushedRecord).withTerm(generation, end));
     }
 
     /**

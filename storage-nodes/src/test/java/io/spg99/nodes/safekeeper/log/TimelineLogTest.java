@@ -30,7 +30,7 @@ class TimelineLogTest {
     private static TimelineLog following(CrashingDisk disk, FakeWal wal) throws IOException {
         TimelineLog log = TimelineLog.create(disk, wal.base());
         log.promise(2);
-        log.establish(2, 1, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end());
         Lsn from = log.follow(2);
         append(log, 2, wal, from, wal.end());
         log.flush();
@@ -94,7 +94,7 @@ class TimelineLogTest {
         FakeWal wal = first().records(new Random(1), 30);
         TimelineLog log = TimelineLog.create(disk, wal.base());
         log.promise(2);
-        log.establish(2, 1, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end());
         Lsn from = log.follow(2);
 
         append(log, 2, wal, from, wal.end().plus(-9));
@@ -110,7 +110,7 @@ class TimelineLogTest {
         FakeWal wal = first().records(new Random(1), 30);
         TimelineLog log = TimelineLog.create(disk, wal.base());
         log.promise(2);
-        log.establish(2, 1, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end());
         Lsn from = log.follow(2);
 
         assertThrows(MalformedWalException.class, () -> append(log, 2, wal, from.plus(8), wal.end()));
@@ -126,11 +126,11 @@ class TimelineLogTest {
         FakeWal next = tail.branch(3, end, record).records(new Random(3), 30);
 
         log.promise(3);
-        assertEquals(end, log.establish(3, 2, next.history().upTo(end), end));
+        assertEquals(end, log.establish(3, next.history().upTo(end), end));
         disk.reboot();
         TimelineLog again = reopen(disk);
         assertEquals(end, again.view().flushed());
-        again.establish(3, 2, next.history().upTo(end), end);
+        again.establish(3, next.history().upTo(end), end);
         append(again, 3, next, again.follow(3), next.end());
         again.flush();
 
@@ -146,11 +146,11 @@ class TimelineLogTest {
         FakeWal ahead = wal.records(new Random(2), 100).branch(3).records(new Random(3), 200);
 
         log.promise(4);
-        Lsn from = log.establish(4, 3, ahead.history(), ahead.end());
+        Lsn from = log.establish(4, ahead.history(), ahead.end());
         assertEquals(lagging, from);
         append(log, 4, ahead, from, ahead.end());
         log.flush();
-        log.established(4, 3, ahead.end());
+        log.established(4, ahead.end());
         log.close();
         disk.reboot();
 
@@ -168,9 +168,9 @@ class TimelineLogTest {
         Lsn had = next.end();
         next.records(new Random(3), 10);
         TimelineLog log = TimelineLog.restore(disk, wal.base(), 3);
-        append(log, 3, wal, log.establish(3, 2, wal.history(), begin), begin);
+        append(log, 3, wal, log.establish(3, wal.history(), begin), begin);
         log.flush();
-        log.established(3, 2, begin);
+        log.established(3, begin);
         assertTrue(reopen(disk).isRestored());
 
         log.voteFrom(3, had);
@@ -189,36 +189,20 @@ class TimelineLogTest {
     }
 
     @Test
-    void givenAnEstablishedLog_whenAnEarlierChoiceComesLate_thenNothingIsCut() throws Exception {
+    void givenAnEstablishedLog_whenAnotherChoiceComes_thenNothingIsCut() throws Exception {
         FakeWal wal = first().records(new Random(1), 10);
         TimelineLog log = following(disk, wal);
-        Lsn earlier = wal.recordEnds().get(5);
+        Lsn other = wal.recordEnds().get(5);
         log.promise(3);
-        log.establish(3, 2, wal.history(), wal.end());
+        log.establish(3, wal.history(), wal.end());
 
-        assertThrows(LogFailedException.class, () -> log.establish(3, 2, wal.history(), earlier));
+        assertThrows(LogFailedException.class, () -> log.establish(3, wal.history(), other));
         assertThrows(
                 LogFailedException.class,
-                () -> log.establish(3, 2, wal.base().history(), wal.base().end()));
+                () -> log.establish(3, wal.base().history(), wal.base().end()));
 
         assertEquals(wal.end(), log.view().flushed());
-        assertEquals(wal.end(), log.establish(3, 2, wal.history(), wal.end()));
-    }
-
-    @Test
-    void givenAnEstablishedLog_whenALaterChoiceComes_thenItIsMadeReadyForThat() throws Exception {
-        FakeWal wal = first().records(new Random(1), 10);
-        TimelineLog log = following(disk, wal);
-        Lsn earlier = wal.recordEnds().get(5);
-        log.promise(4);
-        assertEquals(wal.end(), log.establish(4, 2, wal.history(), wal.end()));
-
-        // Another log turns out to have been established for a younger generation, which began earlier and wrote
-        // nothing.
-        assertEquals(earlier, log.establish(4, 3, wal.history(), earlier));
-
-        assertEquals(earlier, log.view().flushed());
-        assertThrows(LogFailedException.class, () -> log.establish(4, 2, wal.history(), wal.end()));
+        assertEquals(wal.end(), log.establish(3, wal.history(), wal.end()));
     }
 
     @Test
@@ -228,7 +212,7 @@ class TimelineLogTest {
         TimelineLog log = following(disk, wal);
         log.promise(3);
         assertEquals(2, log.view().established());
-        log.establish(3, 2, wal.history(), wal.end());
+        log.establish(3, wal.history(), wal.end());
         disk.reboot();
 
         TimelineLog again = reopen(disk);
@@ -323,7 +307,7 @@ class TimelineLogTest {
                 assertTrue(!view.flushed().isBefore(acknowledged), "seed=" + seed);
                 Lsn end = view.flushed();
                 acknowledged = end;
-                log.establish(generation, view.established(), view.history(), end);
+                log.establish(generation, view.history(), end);
                 wal = wal.branch(generation, end, lastRecord(wal, end)).records(random, 60);
                 Lsn next = log.follow(generation);
                 while (next.isBefore(wal.end())) {

@@ -1,6 +1,6 @@
 package io.spg99.bench;
 
-import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.Programs;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -58,9 +58,7 @@ final class ImageTimelines implements TimelineStore {
     public CompletionStage<Done> delete(TimelineId timeline) {
         return forget.apply(timeline)
                 .thenCompose(forgotten -> blocking(() -> {
-                    for (String key : objects.list("timelines/" + timeline + "/")) {
-                        objects.delete(key);
-                    }
+                    objects.deleteAll("timelines/" + timeline + "/");
                     return Done.getInstance();
                 }));
     }

@@ -1,7 +1,7 @@
 package io.spg99.compute.generation;
 
 import io.spg99.compute.image.StartFiles;
-import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.NativeLibrary;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;

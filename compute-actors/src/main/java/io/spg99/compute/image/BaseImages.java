@@ -1,7 +1,7 @@
 package io.spg99.compute.image;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.ObjectStore;
-import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
 import io.spg99.storage.postgres.PostgresBinaries;

@@ -1,9 +1,9 @@
 package io.spg99.compute.testing;
 
 import io.spg99.compute.image.BaseImages;
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.LocalObjectStore;
 import io.spg99.storage.object.ObjectStore;
-import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.tls.TlsIdentity;

@@ -1,12 +1,15 @@
 package io.spg99.storage.object;
 
 import io.spg99.storage.file.DurableFiles;
+import io.spg99.storage.file.FileTree;
 import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -17,10 +20,12 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.UUID;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Object storage in a local directory. An object is written and synced under a temporary name and then linked to its
- * own, which fails if that exists: no reader ever sees a part of an object, no writer ever replaces one.
+ * own, which fails if that exists: no reader ever sees a part of an object, no writer ever replaces one. What a killed
+ * process was writing is found by its lock, which went with the process, and removed by the next one.
  */
 public final class LocalObjectStore implements ObjectStore {
 
@@ -36,25 +41,46 @@ public final class LocalObjectStore implements ObjectStore {
         this.temporary = this.root.resolve(TEMPORARY);
         DurableFiles.createDirectories(temporary);
         Files.setPosixFilePermissions(root, PosixFilePermissions.fromString("rwx------"));
+        removeAbandoned();
+    }
+
+    private void removeAbandoned() throws IOException {
+        List<Path> found;
+        try (Stream<Path> files = Files.list(temporary)) {
+            found = files.toList();
+        }
+        for (Path file : found) {
+            try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE);
+                    @Nullable FileLock lock = channel.tryLock()) {
+                if (lock != null) {
+                    Files.delete(file);
+                }
+            } catch (NoSuchFileException | OverlappingFileLockException e) {
+                // being written, or just finished
+            }
+        }
     }
 
     @Override
     public boolean putIfAbsent(String key, Path content) throws IOException {
-        return put(key, file -> {
-            try (FileChannel from = FileChannel.open(content, StandardOpenOption.READ);
-                    FileChannel to = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+        try (FileChannel from = FileChannel.open(content, StandardOpenOption.READ)) {
+            return put(key, to -> {
                 long copied = 0;
                 while (copied < from.size()) {
                     copied += from.transferTo(copied, from.size() - copied, to);
                 }
-                to.force(true);
-            }
-        });
+            });
+        }
     }
 
     @Override
     public boolean putIfAbsent(String key, byte[] content) throws IOException {
-        return put(key, file -> DurableFiles.write(file, ByteBuffer.wrap(content)));
+        return put(key, to -> {
+            ByteBuffer bytes = ByteBuffer.wrap(content);
+            while (bytes.hasRemaining()) {
+                to.write(bytes);
+            }
+        });
     }
 
     private boolean put(String key, TemporaryWriter writer) throws IOException {
@@ -65,8 +91,10 @@ public final class LocalObjectStore implements ObjectStore {
             return false;
         }
         Path file = temporary.resolve(UUID.randomUUID().toString());
-        try {
-            writer.write(file);
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            channel.lock();
+            writer.write(channel);
+            channel.force(true);
             return publish(target, directory, file);
         } finally {
             Files.deleteIfExists(file);
@@ -161,6 +189,20 @@ public final class LocalObjectStore implements ObjectStore {
         }
     }
 
+    /** Also directories without objects, which a killed process may have made. */
+    @Override
+    public void deleteAll(String prefix) throws IOException {
+        if (!prefix.endsWith("/")) {
+            throw new IllegalArgumentException("not a prefix of whole names: prefix=" + prefix);
+        }
+        Path directory = path(prefix.substring(0, prefix.length() - 1));
+        if (Files.isDirectory(directory)) {
+            FileTree.delete(directory);
+            DurableFiles.syncDirectory(parent(directory));
+            removeIfEmpty(parent(directory));
+        }
+    }
+
     /** Directories are no objects: nothing is left of those that hold none. */
     private void removeIfEmpty(Path directory) throws IOException {
         try {
@@ -182,6 +224,6 @@ public final class LocalObjectStore implements ObjectStore {
     }
 
     private interface TemporaryWriter {
-        void write(Path file) throws IOException;
+        void write(FileChannel to) throws IOException;
     }
 }

@@ -48,4 +48,11 @@ public interface ObjectStore {
 
     /** Deletes an object; one that does not exist is no error. */
     void delete(String key) throws IOException;
+
+    /** Deletes all objects whose names begin with {@code prefix}, which ends with a slash. */
+    default void deleteAll(String prefix) throws IOException {
+        for (String key : list(prefix)) {
+            delete(key);
+        }
+    }
 }

@@ -1,6 +1,6 @@
 package io.spg99.storage.snapshot;
 
-import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.safekeeper.TimelineBase;
 import java.io.IOException;

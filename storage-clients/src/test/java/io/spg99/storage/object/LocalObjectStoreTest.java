@@ -9,8 +9,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
@@ -50,6 +53,35 @@ class LocalObjectStoreTest {
 
         assertArrayEquals(new byte[] {1}, read("images/a"));
         assertArrayEquals(new byte[] {2, 3}, read("images/b"));
+    }
+
+    @Test
+    void givenATimeline_whenDeletedWhole_thenNothingOfItIsLeft() throws IOException {
+        store.putIfAbsent("timelines/a/layers/x", new byte[] {1});
+        store.putIfAbsent("timelines/ab/layers/x", new byte[] {1});
+        Files.createDirectories(directory.resolve("store/timelines/a/wal"));
+
+        store.deleteAll("timelines/a/");
+        store.deleteAll("timelines/none/");
+
+        assertEquals(List.of("timelines/ab/layers/x"), store.list(""));
+        assertFalse(Files.exists(directory.resolve("store/timelines/a")));
+    }
+
+    @Test
+    void givenAFileThatAKilledProcessLeft_whenOpened_thenItIsRemoved() throws IOException {
+        Path temporary = directory.resolve("store/.tmp");
+        Path abandoned = Files.write(temporary.resolve("abandoned"), new byte[] {1});
+        Path held = Files.write(temporary.resolve("held"), new byte[] {1});
+
+        try (FileChannel channel = FileChannel.open(held, StandardOpenOption.WRITE);
+                FileLock lock = channel.lock()) {
+            new LocalObjectStore(directory.resolve("store"));
+            assertTrue(lock.isValid());
+        }
+
+        assertFalse(Files.exists(abandoned));
+        assertTrue(Files.exists(held));
     }
 
     @Test

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.spg99.storage.file.FileTree;
 import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;

@@ -1,5 +1,6 @@
 package io.spg99.storage.postgres;
 
+import io.spg99.storage.file.FileTree;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;

@@ -6,8 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.LocalObjectStore;
-import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;

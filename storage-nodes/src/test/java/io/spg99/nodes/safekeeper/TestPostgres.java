@@ -2,7 +2,7 @@ package io.spg99.nodes.safekeeper;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
-import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalFetch;

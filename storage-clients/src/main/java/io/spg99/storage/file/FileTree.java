@@ -1,4 +1,4 @@
-package io.spg99.storage.postgres;
+package io.spg99.storage.file;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;

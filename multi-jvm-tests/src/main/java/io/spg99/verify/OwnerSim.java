@@ -97,6 +97,9 @@ final class OwnerSim {
                         running.kill();
                     }
                 });
+            case QuorumEvent.Advanced advanced -> {
+                // Snapshots are not simulated.
+            }
         }
     }
 

@@ -10,6 +10,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Executor;
+import java.util.function.Function;
 import org.apache.pekko.Done;
 
 /** Begins timelines on the shared base image; what belongs to one timeline alone is below {@code timelines/<id>/}. */
@@ -17,11 +18,18 @@ final class ImageTimelines implements TimelineStore {
 
     private final BaseImages images;
     private final ObjectStore objects;
+    private final Function<TimelineId, CompletionStage<?>> forget;
     private final Executor blocking;
 
-    ImageTimelines(BaseImages images, ObjectStore objects, Executor blocking) {
+    /** @param forget makes the Pageserver write nothing more for a timeline */
+    ImageTimelines(
+            BaseImages images,
+            ObjectStore objects,
+            Function<TimelineId, CompletionStage<?>> forget,
+            Executor blocking) {
         this.images = images;
         this.objects = objects;
+        this.forget = forget;
         this.blocking = blocking;
     }
 
@@ -48,11 +56,12 @@ final class ImageTimelines implements TimelineStore {
 
     @Override
     public CompletionStage<Done> delete(TimelineId timeline) {
-        return blocking(() -> {
-            for (String key : objects.list("timelines/" + timeline + "/")) {
-                objects.delete(key);
-            }
-            return Done.getInstance();
-        });
+        return forget.apply(timeline)
+                .thenCompose(forgotten -> blocking(() -> {
+                    for (String key : objects.list("timelines/" + timeline + "/")) {
+                        objects.delete(key);
+                    }
+                    return Done.getInstance();
+                }));
     }
 }

@@ -8,6 +8,7 @@ import io.spg99.compute.generation.ComputeGeneration;
 import io.spg99.compute.generation.ComputeNode;
 import io.spg99.compute.generation.ComputeSettings;
 import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.image.SnapshotFiles;
 import io.spg99.gateway.pool.ConnectionPools;
 import io.spg99.gateway.pool.PoolsSettings;
 import io.spg99.gateway.server.GatewayServer;
@@ -25,10 +26,15 @@ import io.spg99.lifecycle.http.ApiServices;
 import io.spg99.lifecycle.http.ApiSettings;
 import io.spg99.lifecycle.http.Health;
 import io.spg99.lifecycle.http.HttpApi;
+import io.spg99.nodes.pageserver.Pageserver;
+import io.spg99.nodes.pageserver.PageserverSettings;
+import io.spg99.nodes.pageserver.RedoWorker;
 import io.spg99.nodes.safekeeper.Safekeeper;
 import io.spg99.nodes.safekeeper.SafekeeperSettings;
-import io.spg99.storage.object.LocalObjectStore;
 import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.pageserver.PageserverCommand;
+import io.spg99.storage.pageserver.PageserverReply;
+import io.spg99.storage.pageserver.ReceptionistPageservers;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.WalQuorum;
@@ -36,6 +42,7 @@ import io.spg99.storage.quorum.WalQuorumSettings;
 import io.spg99.storage.safekeeper.ReceptionistSafekeepers;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
 import java.security.SecureRandom;
 import java.sql.SQLException;
@@ -60,6 +67,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Props;
+import org.apache.pekko.actor.typed.javadsl.AskPattern;
 import org.apache.pekko.actor.typed.javadsl.Behaviors;
 import org.apache.pekko.cluster.MemberStatus;
 import org.apache.pekko.cluster.typed.Cluster;
@@ -82,6 +90,9 @@ public final class Node {
     private static final Duration LEASE_TTL = Duration.ofSeconds(15);
     private static final Duration HEALTH_INTERVAL = Duration.ofSeconds(5);
 
+    /** For the end of a redo worker that is at work on what is being deleted. */
+    private static final Duration FORGET_LIMIT = Duration.ofSeconds(10);
+
     private static final Duration RECONCILE_INTERVAL = Duration.ofMinutes(1);
 
     /** Gateways that one database keeps track of; a cluster has a few. */
@@ -96,6 +107,7 @@ public final class Node {
     private final ActorSystem<Void> system;
     private final PrometheusMeterRegistry meters = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     private final ReceptionistSafekeepers safekeepers = new ReceptionistSafekeepers();
+    private final ReceptionistPageservers pageservers = new ReceptionistPageservers();
     private final ExecutorService blocking = blockingThreads();
     /** What {@link #stop} closes, in this order, when the actors are gone. */
     private final List<AutoCloseable> resources = new ArrayList<>();
@@ -153,15 +165,20 @@ public final class Node {
             PlatformPki pki, CompletableFuture<PostgresBinaries> binaries, OsUser user, CompletableFuture<?> journal)
             throws IOException, SQLException {
         system.systemActorOf(safekeepers.follow(this::onSafekeepers), "safekeeper-directory", Props.empty());
+        system.systemActorOf(pageservers.follow(), "pageserver-directory", Props.empty());
         if (settings.has(Role.SAFEKEEPER)) {
             startSafekeepers(pki);
         }
         PostgresBinaries unpacked = binaries.join();
+        Storage storage = openStorage(unpacked, user);
         journal.join();
         Catalog catalog = openCatalog();
         ShardedDatabases databases = settings.has(Role.COMPUTE)
-                ? ShardedDatabases.host(system, computeServices(pki, unpacked, user, catalog))
+                ? ShardedDatabases.host(system, computeServices(pki, storage, catalog))
                 : ShardedDatabases.proxy(system);
+        if (settings.has(Role.PAGESERVER)) {
+            startPageserver(pki, storage);
+        }
         awaitUp();
         if (settings.has(Role.GATEWAY)) {
             gateway = GatewayServer.start(system, gatewaySettings(pki), catalog.directory(), databases, meters)
@@ -205,24 +222,49 @@ public final class Node {
         return catalog;
     }
 
-    private DatabaseServices computeServices(PlatformPki pki, PostgresBinaries binaries, OsUser user, Catalog catalog)
-            throws IOException {
-        ObjectStore objects = new LocalObjectStore(settings.data().resolve("objects"));
+    /** What computes and the Pageserver of one node share. */
+    private record Storage(PostgresBinaries binaries, OsUser user, ObjectStore objects, BaseImages images) {}
+
+    private Storage openStorage(PostgresBinaries binaries, OsUser user) throws IOException {
+        ObjectStore objects =
+                ObjectStorage.open(system.settings().config(), settings.data().resolve("objects"));
+        if (objects instanceof AutoCloseable closeable) {
+            resources.add(closeable);
+        }
         BaseImages images =
                 new BaseImages(binaries, user, objects, settings.postgres().resolve("images"));
+        resources.add(images);
+        return new Storage(binaries, user, objects, images);
+    }
+
+    private void startPageserver(PlatformPki pki, Storage storage) throws IOException {
+        PageserverSettings pageserver = PageserverSettings.defaults();
+        RedoWorker worker = RedoWorker.open(
+                storage.binaries(),
+                storage.user(),
+                new ImageFiles(storage.images()),
+                storage.objects(),
+                pki.internal(TlsIdentity.PAGESERVER),
+                settings.postgres().resolve("redo"),
+                pageserver,
+                Clock.systemUTC());
+        system.systemActorOf(Pageserver.create(pageserver, worker, Clock.systemUTC()), "pageserver", Props.empty());
+    }
+
+    private DatabaseServices computeServices(PlatformPki pki, Storage storage, Catalog catalog) throws IOException {
+        BaseImages images = storage.images();
         TlsIdentity identity = pki.internal(TlsIdentity.COMPUTE);
         ComputeNode compute = new ComputeNode(
-                binaries,
-                user,
-                images,
+                storage.binaries(),
+                storage.user(),
+                new SnapshotFiles(images, storage.objects(), storage.user()),
                 settings.postgres().resolve("run"),
                 identity,
                 new SafekeeperWal(identity),
                 blocking,
                 Clock.systemUTC(),
                 ComputeSettings.defaults());
-        resources.add(compute);
-        resources.add(images);
+        resources.add(0, compute);
         compute.sweep();
         // Made while the rest starts: the first database would wait for it.
         CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
@@ -231,12 +273,29 @@ public final class Node {
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
                 owner -> ConnectionPools.create(
                         owner, new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS), Clock.systemUTC()),
-                new ImageTimelines(images, objects, blocking),
+                new ImageTimelines(images, storage.objects(), this::forgetTimeline, blocking),
+                pageservers,
                 catalog.databases(),
                 new ColdStarts(meters),
                 settings.name(),
                 DatabaseTimings.from(system.settings().config()),
                 Clock.systemUTC());
+    }
+
+    /** Best effort: without its Pageserver a timeline's objects are deleted all the same. */
+    private CompletionStage<?> forgetTimeline(TimelineId timeline) {
+        return pageservers
+                .of(timeline)
+                .<CompletionStage<?>>map(pageserver -> AskPattern.<PageserverCommand, PageserverReply>ask(
+                                pageserver,
+                                replyTo -> new PageserverCommand.Forget(timeline, replyTo),
+                                FORGET_LIMIT,
+                                system.scheduler())
+                        .exceptionally(failure -> {
+                            LOG.warn("timeline={} its Pageserver does not answer: {}", timeline, failure.toString());
+                            return new PageserverReply.Forgotten(timeline);
+                        }))
+                .orElseGet(() -> CompletableFuture.completedStage(null));
     }
 
     private static void ensureImage(BaseImages images, ComputeNode compute) {
@@ -311,7 +370,7 @@ public final class Node {
                                     true,
                                     catalogAnswers,
                                     catalogAnswers ? "the catalog answers" : "the catalog is silent");
-                        case COMPUTE, GATEWAY -> new Health.RoleHealth(true, up, member);
+                        case COMPUTE, GATEWAY, PAGESERVER -> new Health.RoleHealth(true, up, member);
                         case SAFEKEEPER -> {
                             int reachable = safekeepers.reachable().size();
                             yield new Health.RoleHealth(

@@ -11,7 +11,9 @@ public enum Role {
     /** Clients' connections. */
     GATEWAY,
     /** WAL. */
-    SAFEKEEPER;
+    SAFEKEEPER,
+    /** Snapshots. */
+    PAGESERVER;
 
     /** The role's name in the cluster and on the command line. */
     public String word() {

@@ -6,6 +6,7 @@ import io.spg99.compute.generation.WalProvider;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
 
@@ -19,11 +20,11 @@ final class SafekeeperWal implements WalProvider {
     }
 
     @Override
-    public void fetch(GenerationSpec spec, Recovery recovery, Path pgWal) throws IOException {
+    public void fetch(GenerationSpec spec, Recovery recovery, Lsn start, Path pgWal) throws IOException {
         WalFetch fetch = new WalFetch(spec.base().timeline(), identity, "generation-" + spec.generation());
         try (WalSegmentFiles files =
                 new WalSegmentFiles(pgWal, recovery.history(), spec.base().segmentSize())) {
-            fetch.fetch(recovery.sources(), recovery.history(), spec.base().start(), recovery.end(), files);
+            fetch.fetch(recovery.sources(), recovery.history(), start, recovery.end(), files);
         }
     }
 }

@@ -62,6 +62,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         LAUNCH,
         VERIFY,
         CONFIGURE,
+        SETTLE,
         REMOVE
     }
 
@@ -108,6 +109,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private Optional<PostgresProcess> process = Optional.empty();
     private boolean prepared;
     private Optional<Recovery> recovery = Optional.empty();
+    private Optional<WriterAddress> writer = Optional.empty();
     private int port;
     private int attempts;
     private Instant launchedAt;
@@ -197,10 +199,24 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onStop() {
         if (state != State.ENDING) {
+            Optional<WriterAddress> serving = state == State.SERVING ? writer : Optional.empty();
             stopRequested = true;
             end("stopped on request");
-            process.ifPresent(server ->
-                    server.stop(PostgresProcess.Stop.FAST, node.settings().stopDeadline()));
+            serving.ifPresentOrElse(
+                    address -> runStep(Step.SETTLE, () -> node.settle(spec, address)), this::stopServer);
+        }
+        return proceedToEnd();
+    }
+
+    private void stopServer() {
+        process.ifPresent(
+                server -> server.stop(PostgresProcess.Stop.FAST, node.settings().stopDeadline()));
+    }
+
+    /** Whether or not it worked: without it sequences go on some values later, as after a crash. */
+    private Behavior<GenerationCommand> onSettled() {
+        if (stopRequested) {
+            stopServer();
         }
         return proceedToEnd();
     }
@@ -211,6 +227,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onStepDone(StepDone done) {
         steps.remove(done.step());
+        if (done.step() == Step.SETTLE) {
+            return onSettled();
+        }
         if (state == State.ENDING) {
             return proceedToEnd();
         }
@@ -226,7 +245,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 phases.put("configure", done.took());
                 serve();
             }
-            case IMAGE, LAUNCH, VERIFY, REMOVE ->
+            case IMAGE, LAUNCH, VERIFY, SETTLE, REMOVE ->
                 throw new IllegalStateException("step has an answer of its own: step=" + done.step());
         }
         return this;
@@ -237,6 +256,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         if (failed.step() == Step.REMOVE) {
             getContext().getLog().error("generation could not be removed: reason={}", failed.reason());
             return ended(false, reason + "; what is left could not be removed: " + failed.reason());
+        }
+        if (failed.step() == Step.SETTLE) {
+            getContext().getLog().info("sequences were not settled: reason={}", failed.reason());
+            return onSettled();
         }
         if (state == State.ENDING) {
             return proceedToEnd(); // it was interrupted
@@ -293,6 +316,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         phases.put("postgres", Duration.between(launchedAt, node.clock().instant()));
         become(State.CONFIGURING, "recovery ended at " + recovery.orElseThrow().end());
         arm(node.settings().configureDeadline());
+        writer = Optional.of(verified.writer());
         owner.tell(new GenerationEvent.Accepting(spec.generation(), verified.writer()));
         if (spec.configured() == ManagedConfiguration.VERSION) {
             serve();
@@ -337,8 +361,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             getContext()
                     .getLog()
                     .warn("steps do not end after an interrupt, going on without them: steps={}", steps.keySet());
+            boolean settling = steps.containsKey(Step.SETTLE);
             steps.clear();
-            return proceedToEnd();
+            return settling ? onSettled() : proceedToEnd();
         }
         return fail("deadline passed: state=" + state
                 + (state == State.CONFIGURING

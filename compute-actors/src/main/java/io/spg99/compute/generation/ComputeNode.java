@@ -5,12 +5,14 @@ import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.NativeLibrary;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
@@ -184,11 +186,29 @@ public class ComputeNode implements AutoCloseable {
 
     /** Step: WAL up to R. */
     void fetchWal(GenerationSpec spec, Recovery recovery) throws IOException {
-        Path pgWal = pgdata(spec).resolve("pg_wal");
-        wal.fetch(spec, recovery, pgWal);
-        PgWalDirectory.prepare(spec, recovery, pgWal);
-        PgWalDirectory.writeHistoryFiles(spec, recovery, pgWal);
-        user.ownTree(pgWal);
+        // Where recovery begins on the files that are there.
+        PgWalDirectory pgWal =
+                walDirectory(spec, recovery, PgControl.read(pgdata(spec)).redo());
+        if (recovery.end().isBefore(spec.base().end())) {
+            throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
+                    + spec.base().end());
+        }
+        images.inherit(spec.base(), recovery.end(), pgdata(spec));
+        wal.fetch(spec, recovery, pgWal.start(), pgWal.directory());
+        pgWal.prepare();
+        pgWal.writeHistories(spec.generation());
+        user.ownTree(pgWal.directory());
+    }
+
+    private PgWalDirectory walDirectory(GenerationSpec spec, Recovery recovery, Lsn redo) {
+        int segmentSize = spec.base().segmentSize();
+        return new PgWalDirectory(
+                pgdata(spec).resolve("pg_wal"),
+                spec.base().systemIdentifier(),
+                segmentSize,
+                recovery.history(),
+                redo.segmentStart(segmentSize),
+                recovery.end());
     }
 
     /** Whether PostgreSQL can be launched before its WAL is there, and be held until then. */
@@ -292,7 +312,7 @@ public class ComputeNode implements AutoCloseable {
      */
     WriterAddress verify(GenerationSpec spec, Recovery recovery, int port) throws IOException {
         Path pgdata = pgdata(spec);
-        PgWalDirectory.verifyHistory(spec, recovery, pgdata.resolve("pg_wal"));
+        walDirectory(spec, recovery, spec.base().start()).verifyHistory(spec.generation());
         Path sockets = recordedSocketDirectory(pgdata).orElse(pgdata);
         return new WriterAddress(settings.listenHost(), port, sockets.toString());
     }
@@ -300,6 +320,11 @@ public class ComputeNode implements AutoCloseable {
     /** Step: managed configuration. */
     void configure(GenerationSpec spec, WriterAddress writer) throws IOException, SQLException {
         ManagedConfiguration.apply(spec, writer.socket().orElseThrow());
+    }
+
+    /** Step, before an orderly stop: sequences will go on without a gap. */
+    void settle(GenerationSpec spec, WriterAddress writer) throws SQLException {
+        ManagedConfiguration.settleSequences(spec, writer.socket().orElseThrow());
     }
 
     /**
@@ -311,9 +336,25 @@ public class ComputeNode implements AutoCloseable {
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
         removeRemains(pgdata);
+        if (orderly && Files.exists(pgdata.resolve("global").resolve("pg_control"))) {
+            bequeath(spec, pgdata);
+        }
         images.discard(spec.image(), pgdata);
         deleteIfEmpty(directory(spec));
         return orderly;
+    }
+
+    /** What is left over is no loss but of statistics: the next generation begins without. */
+    private void bequeath(GenerationSpec spec, Path pgdata) {
+        try {
+            images.bequeath(spec.base(), pgdata);
+        } catch (IOException e) {
+            LOG.warn(
+                    "statistics and free space map are lost: database={} generation={} reason={}",
+                    spec.databaseId(),
+                    spec.generation(),
+                    e.toString());
+        }
     }
 
     private static boolean isShutDown(Path pgdata) {

@@ -3,6 +3,8 @@ package io.spg99.compute.generation;
 import io.spg99.compute.image.BaseImages;
 import io.spg99.storage.socket.UnixSocketFactory;
 import java.io.IOException;
+import java.net.URLEncoder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -42,6 +44,16 @@ final class ManagedConfiguration {
         HOLDS
     }
 
+    /** For all of it: a stop waits for this. */
+    private static final int SETTLE_LIMIT_MILLIS = 2000;
+
+    private static final int SEQUENCES_AT_ONCE = 100;
+
+    /** A query for each sequence. Names are qualified, as the search path has none of the tenant's schemas. */
+    private static final String SEQUENCES = """
+            SELECT format('SELECT setval(%L::regclass, last_value, is_called) FROM %s WHERE log_cnt > 0', oid::regclass,
+                oid::regclass) FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
+
     private ManagedConfiguration() {}
 
     /**
@@ -65,7 +77,34 @@ final class ManagedConfiguration {
         }
     }
 
+    /**
+     * Writes the last value of every sequence to the WAL. PostgreSQL writes one that is up to 32 values ahead, and goes on from
+     * that wherever it has replayed WAL instead of reading what a clean shutdown left on disk. Blocks.
+     */
+    static void settleSequences(GenerationSpec spec, Path socket) throws SQLException {
+        try (Connection connection =
+                connect(socket, spec.databaseName(), "-c search_path=pg_catalog -c lock_timeout=100")) {
+            connection.setNetworkTimeout(Runnable::run, SETTLE_LIMIT_MILLIS);
+            try (Statement statement = connection.createStatement()) {
+                List<String> parts = new ArrayList<>();
+                try (ResultSet rows = statement.executeQuery(SEQUENCES)) {
+                    while (rows.next()) {
+                        parts.add(rows.getString(1));
+                    }
+                }
+                for (int from = 0; from < parts.size(); from += SEQUENCES_AT_ONCE) {
+                    int to = Math.min(parts.size(), from + SEQUENCES_AT_ONCE);
+                    statement.execute(String.join(" UNION ALL ", parts.subList(from, to)));
+                }
+            }
+        }
+    }
+
     private static Connection connect(Path socket) throws SQLException {
+        return connect(socket, BaseImages.AGENT_DATABASE, "");
+    }
+
+    private static Connection connect(Path socket, String database, String options) throws SQLException {
         Properties properties = new Properties();
         properties.setProperty("user", BaseImages.SUPERUSER);
         properties.setProperty("socketFactory", UnixSocketFactory.class.getName());
@@ -76,8 +115,11 @@ final class ManagedConfiguration {
         // Fewer round trips: all is in the startup packet, and nothing is prepared.
         properties.setProperty("assumeMinServerVersion", "17");
         properties.setProperty("preferQueryMode", "simple");
-        Connection connection =
-                new Driver().connect("jdbc:postgresql://localhost/" + BaseImages.AGENT_DATABASE, properties);
+        if (!options.isEmpty()) {
+            properties.setProperty("options", options);
+        }
+        String name = URLEncoder.encode(database, StandardCharsets.UTF_8);
+        Connection connection = new Driver().connect("jdbc:postgresql://localhost/" + name, properties);
         if (connection == null) {
             throw new SQLException("PgJDBC does not know its own URL");
         }

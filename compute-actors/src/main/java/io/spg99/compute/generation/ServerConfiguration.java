@@ -65,6 +65,8 @@ final class ServerConfiguration {
                 ssl_key_file = %s
                 ssl_ca_file = %s
                 max_connections = %d
+                # Each takes 1.3 kB of shared memory. Recovery needs as many places as were taken.
+                max_prepared_transactions = 100
                 tcp_keepalives_idle = 30
                 tcp_keepalives_interval = 5
                 tcp_keepalives_count = 3

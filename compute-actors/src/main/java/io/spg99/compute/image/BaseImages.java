@@ -172,6 +172,19 @@ public final class BaseImages implements StartFiles, AutoCloseable {
         FileTree.delete(pgdata);
     }
 
+    /** An image knows nothing of a timeline's writers. */
+    @Override
+    public void inherit(TimelineBase base, Lsn end, Path pgdata) {}
+
+    /** An image knows nothing of a timeline's writers. */
+    @Override
+    public void bequeath(TimelineBase base, Path pgdata) {}
+
+    /** The files of an image, not to be changed. */
+    public Path files(String image) throws IOException {
+        return load(image).files();
+    }
+
     /** Ends the making of spare copies. */
     @Override
     public void close() {

@@ -5,10 +5,7 @@ import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/**
- * Port: where a generation's files come from. Today every timeline starts on its base image; snapshots will stand behind
- * the same method.
- */
+/** Port: where a generation's files come from. */
 public interface StartFiles {
 
     /**
@@ -27,6 +24,16 @@ public interface StartFiles {
      * @return where the WAL begins that is to be replayed on these files; the start of a segment
      */
     Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException;
+
+    /**
+     * Brings to {@code pgdata}, which was materialized, what PostgreSQL does not write to the WAL and the last writer left at an
+     * orderly stop: cumulative statistics, free space maps. Nothing if the timeline's last writer did not end in order at
+     * exactly {@code end}. Blocks.
+     */
+    void inherit(TimelineBase base, Lsn end, Path pgdata) throws IOException;
+
+    /** Keeps that of a writer that has shut down in order, and whose WAL ends with its shutdown checkpoint. Blocks. */
+    void bequeath(TimelineBase base, Path pgdata) throws IOException;
 
     /**
      * Takes back what {@link #layOut} made, for good: afterwards {@code pgdata} does not exist, nor does anything that a

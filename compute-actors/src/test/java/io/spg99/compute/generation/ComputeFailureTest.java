@@ -207,7 +207,7 @@ class ComputeFailureTest {
     void givenWalIsBeingFetched_whenStopped_thenFetchIsInterruptedAndNothingIsLeft() throws Exception {
         TestDatabase database = new TestDatabase(KIT);
         CountDownLatch fetching = new CountDownLatch(1);
-        database.wal = (spec, recovery, pgWal) -> {
+        database.wal = (spec, recovery, start, pgWal) -> {
             fetching.countDown();
             try {
                 new CountDownLatch(1).await();
@@ -250,7 +250,7 @@ class ComputeFailureTest {
         TestDatabase database = new TestDatabase(KIT);
         TimelineBase other = new TestDatabase(KIT).base;
         TestSafekeeper wrong = new TestSafekeeper("sk9", other, database.platform.directory("sk9"));
-        database.wal = (spec, recovery, pgWal) -> wrong.copyTo(pgWal);
+        database.wal = (spec, recovery, start, pgWal) -> wrong.copyTo(pgWal);
 
         GenerationEvent.Ended ended = database.start(2).ended();
 
@@ -261,7 +261,7 @@ class ComputeFailureTest {
     @Test
     void givenMissingSegment_whenStarting_thenItIsRefused() throws Exception {
         TestDatabase database = new TestDatabase(KIT);
-        database.wal = (spec, recovery, pgWal) -> {};
+        database.wal = (spec, recovery, start, pgWal) -> {};
 
         GenerationEvent.Ended ended = database.start(2).ended();
 
@@ -276,7 +276,7 @@ class ComputeFailureTest {
             run(client, "CREATE TABLE ledger (n int)");
         }
         first.stop();
-        database.wal = (spec, recovery, pgWal) -> {
+        database.wal = (spec, recovery, start, pgWal) -> {
             database.safekeepers.getFirst().copyTo(pgWal);
             int size = spec.base().segmentSize();
             String last = WalFiles.segmentName(2, recovery.end().segment(size), size);

@@ -63,7 +63,7 @@ final class TestDatabase {
         for (int i = 1; i <= 2; i++) {
             safekeepers.add(new TestSafekeeper("sk" + i, base, platform.directory("sk" + i)));
         }
-        wal = (spec, recovery, pgWal) -> safekeepers.getFirst().copyTo(pgWal);
+        wal = (spec, recovery, start, pgWal) -> safekeepers.getFirst().copyTo(pgWal);
     }
 
     TestDatabase(ActorTestKit kit) throws IOException {

@@ -103,7 +103,7 @@ class BaseImagesTest {
 
     @Test
     void givenTwoNodesWithoutImage_whenBothMakeIt_thenTheyAgree() throws Exception {
-        var objects = new io.spg99.compute.testing.DirectoryObjects(platform.directory("objects"));
+        var objects = new io.spg99.storage.object.LocalObjectStore(platform.directory("objects"));
         try (BaseImages one = new BaseImages(
                         platform.binaries(),
                         platform.user(),

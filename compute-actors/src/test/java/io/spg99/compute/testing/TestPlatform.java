@@ -1,6 +1,7 @@
 package io.spg99.compute.testing;
 
 import io.spg99.compute.image.BaseImages;
+import io.spg99.storage.object.LocalObjectStore;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.FileTree;
 import io.spg99.storage.postgres.OsUser;
@@ -45,7 +46,7 @@ public final class TestPlatform {
             Runtime.getRuntime().addShutdownHook(new Thread(() -> deleteQuietly(root)));
             user = OsUser.forPostgres();
             binaries = PostgresBinaries.unpack(root.resolve("binaries"));
-            objects = new DirectoryObjects(root.resolve("objects"));
+            objects = new LocalObjectStore(root.resolve("objects"));
             images = new BaseImages(binaries, user, objects, root.resolve("images"));
             authority = new TestCertificates(root.resolve("tls"), "test CA");
             compute = authority.issue(TlsIdentity.COMPUTE);

@@ -34,6 +34,8 @@ import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.IdleTimeout;
 import io.spg99.lifecycle.model.Tunables;
+import io.spg99.storage.pageserver.PageserverCommand;
+import io.spg99.storage.pageserver.PageserverReply;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
@@ -159,6 +161,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private record FromQuorum(QuorumEvent event) implements Command {}
 
+    private record FromPageserver(PageserverReply reply) implements Command {}
+
     private record GenerationTerminated(int generation) implements Command {}
 
     private record PoolsTerminated(ActorRef<PoolsCommand> dead) implements Command {}
@@ -268,6 +272,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         int connections;
 
         Optional<Lsn> walEnd = Optional.empty();
+        /** End of the newest snapshot heard of. */
+        Optional<Lsn> snapshotEnd = Optional.empty();
         /** Makes the names of children unique. */
         int spawned;
     }
@@ -281,6 +287,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private final ActorRef<GenerationEvent> generationEvents;
     private final ActorRef<PoolsEvent> poolsEvents;
     private final ActorRef<QuorumEvent> quorumEvents;
+    private final ActorRef<PageserverReply> pageserverReplies;
     private Life life = new Life();
 
     public static Behavior<Command> create(
@@ -307,6 +314,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         this.generationEvents = context.messageAdapter(GenerationEvent.class, FromGeneration::new);
         this.poolsEvents = context.messageAdapter(PoolsEvent.class, Database::fromPools);
         this.quorumEvents = context.messageAdapter(QuorumEvent.class, FromQuorum::new);
+        this.pageserverReplies = context.messageAdapter(PageserverReply.class, FromPageserver::new);
     }
 
     private static Command fromPools(PoolsEvent event) {
@@ -378,6 +386,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Idle idle -> late(command);
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
+            case FromPageserver reply -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -408,6 +417,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Idle idle -> late(command);
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
+            case FromPageserver reply -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -432,6 +442,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Idle idle -> onIdle(database, idle);
             case FromGeneration event -> onGeneration(database, event.event());
             case FromQuorum event -> onQuorum(database, event.event());
+            case FromPageserver reply -> onPageserver(reply.reply());
             case GenerationTerminated dead -> onGenerationTerminated(database, dead);
             case PoolsTerminated dead -> onPoolsTerminated(dead);
             case QuorumTerminated dead -> onQuorumTerminated(dead);
@@ -1280,7 +1291,34 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onQuorum(Existing database, QuorumEvent event) {
         return switch (event) {
             case QuorumEvent.Unfollowable unfollowable -> onUnfollowable(database, unfollowable);
+            case QuorumEvent.Advanced advanced -> onAdvanced(database, advanced);
         };
+    }
+
+    /** Best effort: a Pageserver that is not there now hears of it the next time, or at the next start. */
+    private Effect<DatabaseEvent, DatabaseState> onAdvanced(Existing database, QuorumEvent.Advanced advanced) {
+        if (database.lifecycle() == Lifecycle.DELETING) {
+            return late(advanced);
+        }
+        life.walEnd = Optional.of(advanced.end());
+        Base base = database.made();
+        return none(() -> services.pageservers()
+                .of(base.timeline().timeline())
+                .ifPresent(pageserver -> pageserver.tell(new PageserverCommand.Advance(
+                        base.timeline(),
+                        base.image(),
+                        advanced.history(),
+                        advanced.end(),
+                        advanced.sources(),
+                        advanced.over(),
+                        pageserverReplies))));
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {
+        if (reply instanceof PageserverReply.Snapshot snapshot) {
+            life.snapshotEnd = Optional.of(snapshot.end());
+        }
+        return Effect().none();
     }
 
     private Effect<DatabaseEvent, DatabaseState> onUnfollowable(
@@ -1464,7 +1502,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 life.delay.or(database::lastError),
                 Optional.empty(),
                 life.walEnd.map(Lsn::toString),
-                Optional.empty());
+                life.snapshotEnd.map(Lsn::toString));
     }
 
     // ---- projection ---------------------------------------------------------------------------------------------

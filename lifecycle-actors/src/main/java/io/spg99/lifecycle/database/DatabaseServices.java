@@ -5,6 +5,7 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
+import io.spg99.storage.pageserver.PageserverDirectory;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.safekeeper.TimelineBase;
 import java.time.Clock;
@@ -19,6 +20,7 @@ import org.apache.pekko.actor.typed.Behavior;
  * @param quorum     the WAL quorum of one timeline
  * @param generation one run of a compute; must leave no process behind when its actor is stopped, however that comes
  * @param pools      who uses the database
+ * @param pageservers who makes the snapshots
  * @param workerId   name of this node, as users see it
  */
 public record DatabaseServices(
@@ -26,6 +28,7 @@ public record DatabaseServices(
         BiFunction<GenerationSpec, ActorRef<GenerationEvent>, Behavior<GenerationCommand>> generation,
         Function<ActorRef<PoolsEvent>, Behavior<PoolsCommand>> pools,
         TimelineStore timelines,
+        PageserverDirectory pageservers,
         DatabaseCatalog catalog,
         ColdStarts coldStarts,
         String workerId,

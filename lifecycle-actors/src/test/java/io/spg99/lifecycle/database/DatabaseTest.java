@@ -17,10 +17,13 @@ import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
+import io.spg99.storage.pageserver.PageserverCommand;
+import io.spg99.storage.pageserver.PageserverReply;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.WalHistory;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -509,6 +512,20 @@ class DatabaseTest {
         world.expectState("stopped");
         assertEquals(
                 Optional.of("postmaster killed"), world.catalog.views.getLast().lastError());
+    }
+
+    @Test
+    void givenAWriter_whenItsWalAdvances_thenThePageserverHearsOfItAndUsersSeeTheSnapshot() {
+        world.create();
+        world.wake(2);
+        WalHistory history = WalHistory.of(1, new Lsn(0)).append(2, new Lsn(100));
+        world.say(new QuorumEvent.Advanced(2, history, new Lsn(5000), List.of(), false));
+        PageserverCommand.Advance advance = world.pageserver.expectMessageClass(PageserverCommand.Advance.class);
+        assertEquals(new Lsn(5000), advance.end());
+        assertEquals(history, advance.history());
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(4000)));
+        // The answer is before the question in the actor's mailbox.
+        assertEquals(Optional.of("0/FA0"), world.describe(0, new Lsn(5000)).snapshotLsn());
     }
 
     @Test

@@ -13,6 +13,7 @@ import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumReply;
 import java.lang.reflect.Constructor;
 import java.time.Instant;
+import java.util.Optional;
 import java.util.concurrent.CompletionStage;
 import java.util.stream.Stream;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -84,6 +85,7 @@ class ShardedDatabasesTest {
                             return Behaviors.same();
                         }),
                         new World.Store(),
+                        timeline -> Optional.empty(),
                         new World.Catalog(),
                         new ColdStarts(new SimpleMeterRegistry()),
                         "node-1",

@@ -18,6 +18,7 @@ import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseView;
+import io.spg99.storage.pageserver.PageserverCommand;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
@@ -30,6 +31,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
@@ -74,6 +76,7 @@ final class World {
     final SimpleMeterRegistry meters = new SimpleMeterRegistry();
     final PersistenceTestKit journal;
     final TestProbe<QuorumCommand> quorum;
+    final TestProbe<PageserverCommand> pageserver;
     final TestProbe<GenerationCommand> generation;
     final TestProbe<PoolsCommand> pools;
     final TestProbe<ClusterSharding.ShardCommand> shard;
@@ -104,6 +107,7 @@ final class World {
         this.time = ManualTime.get(kit.system());
         this.journal = PersistenceTestKit.create(kit.system());
         this.quorum = kit.createTestProbe();
+        this.pageserver = kit.createTestProbe();
         this.generation = kit.createTestProbe();
         this.pools = kit.createTestProbe();
         this.shard = kit.createTestProbe();
@@ -116,6 +120,7 @@ final class World {
                 this::generation,
                 this::pools,
                 store,
+                timeline -> Optional.of(pageserver.getRef()),
                 catalog,
                 new ColdStarts(meters),
                 "node-1",

@@ -1,6 +1,7 @@
 package io.spg99.storage.object;
 
 import io.spg99.storage.file.DurableFiles;
+import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -14,7 +15,6 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.UUID;
-import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
@@ -23,10 +23,6 @@ import java.util.stream.Stream;
  */
 public final class LocalObjectStore implements ObjectStore {
 
-    /** A word never begins with a dot: neither {@code ..} nor the directory of temporary files can be named. */
-    private static final Pattern KEY = Pattern.compile("[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*");
-
-    private static final int LONGEST_KEY = 900;
     private static final String TEMPORARY = ".tmp";
 
     private final Path root;
@@ -93,10 +89,30 @@ public final class LocalObjectStore implements ObjectStore {
         try {
             return Files.newInputStream(path(key));
         } catch (NoSuchFileException e) {
-            FileNotFoundException missing = new FileNotFoundException("no such object: key=" + key);
-            missing.initCause(e);
-            throw missing;
+            throw missing(key, e);
         }
+    }
+
+    private static FileNotFoundException missing(String key, NoSuchFileException cause) {
+        FileNotFoundException missing = new FileNotFoundException("no such object: key=" + key);
+        missing.initCause(cause);
+        return missing;
+    }
+
+    @Override
+    public byte[] read(String key, long offset, int length) throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocate(length);
+        try (FileChannel channel = FileChannel.open(path(key), StandardOpenOption.READ)) {
+            while (bytes.hasRemaining()) {
+                if (channel.read(bytes, offset + bytes.position()) < 0) {
+                    throw new EOFException("object is too short: key=" + key + " expectedBytes=" + (offset + length)
+                            + " actual=" + channel.size());
+                }
+            }
+        } catch (NoSuchFileException e) {
+            throw missing(key, e);
+        }
+        return bytes.array();
     }
 
     @Override
@@ -130,10 +146,7 @@ public final class LocalObjectStore implements ObjectStore {
     }
 
     private Path path(String key) {
-        if (key.length() > LONGEST_KEY || !KEY.matcher(key).matches()) {
-            throw new IllegalArgumentException("not an object key: key=" + key);
-        }
-        return root.resolve(key);
+        return root.resolve(ObjectKey.require(key));
     }
 
     private Path parent(Path file) {

@@ -33,6 +33,14 @@ public interface ObjectStore {
      */
     InputStream open(String key) throws IOException;
 
+    /**
+     * Reads a part of an object.
+     *
+     * @throws java.io.FileNotFoundException if there is none of that name
+     * @throws java.io.EOFException          if it ends before {@code offset + length}
+     */
+    byte[] read(String key, long offset, int length) throws IOException;
+
     boolean exists(String key) throws IOException;
 
     /** Names that begin with {@code prefix}, sorted. */

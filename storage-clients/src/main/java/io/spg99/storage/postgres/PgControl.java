@@ -36,8 +36,14 @@ public final class PgControl {
     private static final int NONCE = 256;
     private static final int CRC = NONCE + NONCE_LENGTH;
 
+    private static final int WAL_PAGE = 8192;
+    private static final int CHECKPOINT_RECORD = 120;
+
     /** DB_SHUTDOWNED. */
     private static final int SHUT_DOWN = 1;
+
+    /** DB_SHUTDOWNED_IN_RECOVERY. */
+    private static final int SHUT_DOWN_IN_RECOVERY = 2;
 
     private final ByteBuffer bytes;
 
@@ -74,6 +80,21 @@ public final class PgControl {
         return new Lsn(bytes.getLong(CHECKPOINT));
     }
 
+    /**
+     * Where the WAL of a server ends that was shut down in order: behind the last checkpoint record, 114 bytes long and filled
+     * up to a multiple of 8, with the header of the page on which it goes on if it crosses one.
+     */
+    public Lsn shutdownEnd() {
+        Lsn begin = checkpoint();
+        int inPage = (int) (begin.value() & (WAL_PAGE - 1));
+        if (inPage + CHECKPOINT_RECORD <= WAL_PAGE) {
+            return begin.plus(CHECKPOINT_RECORD);
+        }
+        Lsn nextPage = begin.plus(WAL_PAGE - inPage);
+        int header = nextPage.offset(segmentSize()) == 0 ? WalFiles.LONG_HEADER : WalFiles.SHORT_HEADER;
+        return begin.plus(CHECKPOINT_RECORD + header);
+    }
+
     /** Where redo from that checkpoint begins. */
     public Lsn redo() {
         return new Lsn(bytes.getLong(REDO));
@@ -92,6 +113,11 @@ public final class PgControl {
     /** True if the cluster was shut down in order. */
     public boolean isShutDown() {
         return bytes.getInt(STATE) == SHUT_DOWN;
+    }
+
+    /** True if a server in recovery was shut down in order. */
+    public boolean isShutDownInRecovery() {
+        return bytes.getInt(STATE) == SHUT_DOWN_IN_RECOVERY;
     }
 
     /**

@@ -1,6 +1,7 @@
 package io.spg99.storage.postgres;
 
 import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.WalHistory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -12,6 +13,9 @@ public final class WalFiles {
 
     /** Length of the header of a segment's first page. */
     public static final int LONG_HEADER = 40;
+
+    /** Length of the header of every other page. */
+    public static final int SHORT_HEADER = 24;
 
     /** Where that header has the system identifier. */
     public static final int SYSTEM_IDENTIFIER_OFFSET = 24;
@@ -44,5 +48,17 @@ public final class WalFiles {
 
     public static String historyName(int timeline) {
         return "%08X.history".formatted(timeline);
+    }
+
+    /** Content of the history file of a lineage's last generation; empty if that has no parent. */
+    public static String history(WalHistory lineage) {
+        StringBuilder content = new StringBuilder();
+        for (int i = 1; i < lineage.terms().size(); i++) {
+            content.append(lineage.terms().get(i - 1).generation())
+                    .append('\t')
+                    .append(lineage.terms().get(i).begin())
+                    .append("\tnew generation\n");
+        }
+        return content.toString();
     }
 }

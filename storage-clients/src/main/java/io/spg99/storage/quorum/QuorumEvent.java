@@ -1,5 +1,10 @@
 package io.spg99.storage.quorum;
 
+import io.spg99.storage.safekeeper.WalSource;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.WalHistory;
+import java.util.List;
+
 /** What the WAL quorum says unasked to whoever asked it to follow a writer. */
 public sealed interface QuorumEvent {
 
@@ -8,4 +13,15 @@ public sealed interface QuorumEvent {
      * must be replaced; everything it acknowledged is in what they have. Said once per {@link QuorumCommand.Follow}.
      */
     record Unfollowable(int generation, String reason) implements QuorumEvent {}
+
+    /**
+     * Two Safekeepers have the WAL up to {@code end}, more than when this was said last. Said now and then while the writer of
+     * {@code generation} is followed, when it is first followed, and after its release.
+     *
+     * @param history lineage up to {@code end}
+     * @param sources Safekeepers that serve it
+     * @param over    {@code end} is where the generation ended, or where it began: what was written before it is over
+     */
+    record Advanced(int generation, WalHistory history, Lsn end, List<WalSource> sources, boolean over)
+            implements QuorumEvent {}
 }

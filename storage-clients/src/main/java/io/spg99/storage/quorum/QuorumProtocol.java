@@ -9,6 +9,7 @@ import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
+import io.spg99.storage.wal.WalHistory;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -44,6 +45,8 @@ import org.slf4j.Logger;
  * following     two Positions beyond R   answers Following; QuorumPosition whenever it moves
  *               two Stranded             tells the owner Unfollowable, once
  *               Refused (higher)         stops following                  -> idle
+ *               Release                  Detach and GetPosition to all    -> released
+ * released      Positions                QuorumPosition when it moves: all that the writer left may be served
  * deleting      three Deleted            answers Deleted                  -> idle
  * any           a new request            the one under way is answered Unavailable
  * </pre>
@@ -57,6 +60,7 @@ public final class QuorumProtocol {
         ESTABLISHING,
         PREPARED,
         FOLLOWING,
+        RELEASED,
         DELETING
     }
 
@@ -126,8 +130,17 @@ public final class QuorumProtocol {
     /** Safekeepers that the writer can give nothing any more, and where they stand. */
     private final Map<SafekeeperId, Lsn> stranded = new TreeMap<>();
 
-    /** Who is to hear of it when two are stranded; null before Follow, and once it has heard. */
+    /** Who is told of events; null before Follow. */
     private @Nullable ActorRef<QuorumEvent> owner;
+
+    /** The owner has heard that two are stranded. */
+    private boolean toldStranded;
+
+    /** Up to where the owner has heard that the WAL goes. */
+    private Lsn toldEnd = Lsn.ZERO;
+
+    /** The owner has heard that more may follow. */
+    private boolean toldOpen;
 
     /** @param replies where Safekeepers are to answer: leads to {@link #onReply} */
     public QuorumProtocol(
@@ -201,6 +214,7 @@ public final class QuorumProtocol {
         begin(Phase.FOLLOWING, follow.replyTo());
         writer = follow.writer();
         owner = follow.owner();
+        toldStranded = false;
         stranded.clear();
         // Two make the writer ready. The third comes with the next look: now it would only compete with them, and with
         // the first client, for the machine.
@@ -216,8 +230,11 @@ public final class QuorumProtocol {
         if (release.generation() != generation || phase != Phase.FOLLOWING) {
             return;
         }
-        begin(Phase.IDLE, null);
-        tellAll(safekeeper -> safekeeper.tell(new SafekeeperCommand.Detach(timeline, generation, replies)));
+        begin(Phase.RELEASED, null);
+        tellAll(safekeeper -> {
+            safekeeper.tell(new SafekeeperCommand.Detach(timeline, generation, replies));
+            safekeeper.tell(new SafekeeperCommand.GetPosition(timeline, replies));
+        });
     }
 
     private void onGetPositions(QuorumCommand.GetPositions get) {
@@ -260,10 +277,14 @@ public final class QuorumProtocol {
     private void askAgain() {
         Map<SafekeeperId, ActorRef<SafekeeperCommand>> reachable = safekeepers.reachable();
         reachable.forEach(this::ask);
+        if (phase == Phase.FOLLOWING && asker == null) {
+            tellAdvanced(false);
+        }
         Duration wait = phase == Phase.FOLLOWING && asker == null ? settings.watchInterval() : nextRetry;
         nextRetry = min(nextRetry.multipliedBy(2), settings.lastRetry());
-        boolean done =
-                phase == Phase.IDLE || (phase == Phase.PREPARED && established.size() == SafekeeperId.ALL.size());
+        boolean done = phase == Phase.IDLE
+                || phase == Phase.RELEASED
+                || (phase == Phase.PREPARED && established.size() == SafekeeperId.ALL.size());
         if (!done) {
             timers.startSingleTimer(Tick.RETRY, wait);
         }
@@ -276,7 +297,7 @@ public final class QuorumProtocol {
     /** Says to one Safekeeper what it has to be told in this phase, if anything. Everything said may be repeated. */
     private void ask(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
         switch (phase) {
-            case IDLE -> {}
+            case IDLE, RELEASED -> {}
             case CREATING -> {
                 if (!answered.contains(id)) {
                     safekeeper.tell(new SafekeeperCommand.Create(base, replies));
@@ -424,7 +445,10 @@ public final class QuorumProtocol {
     }
 
     private void onPromised(SafekeeperReply.Promised promise) {
-        if (promise.generation() != generation || phase == Phase.IDLE || phase == Phase.DELETING) {
+        if (promise.generation() != generation
+                || phase == Phase.IDLE
+                || phase == Phase.RELEASED
+                || phase == Phase.DELETING) {
             return;
         }
         SafekeeperId id = promise.safekeeper();
@@ -443,7 +467,7 @@ public final class QuorumProtocol {
             }
             case ESTABLISHING -> onLatePromise(id);
             // The next look sees to the third: what it may have to fetch now would compete with the start.
-            case PREPARED, FOLLOWING, IDLE, CREATING, DELETING -> {}
+            case PREPARED, FOLLOWING, IDLE, CREATING, RELEASED, DELETING -> {}
         }
     }
 
@@ -533,7 +557,7 @@ public final class QuorumProtocol {
             return;
         }
         switch (phase) {
-            case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
+            case PROMISING, ESTABLISHING, PREPARED, FOLLOWING, RELEASED -> {
                 log.get()
                         .info(
                                 "timeline={} generation={} superseded: safekeeper={} promised={}",
@@ -562,7 +586,7 @@ public final class QuorumProtocol {
                     tell(id, safekeeper -> establish(id, safekeeper));
                 }
             }
-            case IDLE, CREATING, DELETING -> {}
+            case IDLE, CREATING, RELEASED, DELETING -> {}
         }
     }
 
@@ -601,7 +625,7 @@ public final class QuorumProtocol {
                     tell(id, safekeeper -> attach(id, safekeeper));
                 }
             }
-            case IDLE, CREATING, PROMISING, DELETING -> {}
+            case IDLE, CREATING, PROMISING, RELEASED, DELETING -> {}
         }
     }
 
@@ -633,7 +657,7 @@ public final class QuorumProtocol {
     private void onPosition(SafekeeperReply.Position position) {
         SafekeeperId id = position.safekeeper();
         QuorumDecision chosen = decision;
-        if (phase != Phase.FOLLOWING || chosen == null) {
+        if ((phase != Phase.FOLLOWING && phase != Phase.RELEASED) || chosen == null) {
             return;
         }
         if (position.promised() > generation) {
@@ -653,6 +677,9 @@ public final class QuorumProtocol {
             log.get().info("timeline={} generation={} is followed by a quorum", timeline, generation);
             answer(new QuorumReply.Following(generation));
             timers.cancel(Tick.DEADLINE);
+            if (chosen.end().isAfter(toldEnd)) {
+                tellAdvanced(chosen.history(), chosen.end(), true);
+            }
         }
         Lsn now = quorumPosition();
         if (now.isAfter(quorum)) {
@@ -663,6 +690,25 @@ public final class QuorumProtocol {
                 }
             });
         }
+        if (phase == Phase.RELEASED) {
+            tellAdvanced(true);
+        }
+    }
+
+    private void tellAdvanced(boolean over) {
+        QuorumDecision chosen = decision;
+        if (chosen != null && quorum.isAfter(chosen.end()) && (quorum.isAfter(toldEnd) || (over && toldOpen))) {
+            tellAdvanced(chosen.history().append(generation, chosen.end()), quorum, over);
+        }
+    }
+
+    private void tellAdvanced(WalHistory history, Lsn end, boolean over) {
+        ActorRef<QuorumEvent> told = owner;
+        if (told != null) {
+            toldEnd = end;
+            toldOpen = !over;
+            told.tell(new QuorumEvent.Advanced(generation, history, end, List.copyOf(sources.values()), over));
+        }
     }
 
     /** One alone fills up from a peer sooner or later. With two of them no commit could ever be acknowledged again. */
@@ -672,8 +718,8 @@ public final class QuorumProtocol {
         }
         stranded.put(at.safekeeper(), at.flushed());
         ActorRef<QuorumEvent> told = owner;
-        if (stranded.size() >= SafekeeperId.QUORUM && told != null) {
-            owner = null;
+        if (stranded.size() >= SafekeeperId.QUORUM && told != null && !toldStranded) {
+            toldStranded = true;
             String reason = "the writer no longer has the WAL that its Safekeepers lack: " + stranded;
             log.get().error("timeline={} generation={} {}", timeline, generation, reason);
             told.tell(new QuorumEvent.Unfollowable(generation, reason));

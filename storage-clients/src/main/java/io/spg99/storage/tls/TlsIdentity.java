@@ -17,6 +17,7 @@ public record TlsIdentity(Path certificate, Path key, Path keyDer, Path ca) {
 
     public static final String SAFEKEEPER = "spg99-safekeeper";
     public static final String COMPUTE = "spg99-compute";
+    public static final String PAGESERVER = "spg99-pageserver";
 
     /** Every internal server certificate carries this DNS name, whatever host it runs on; clients expect it. */
     public static final String SERVER_NAME = "node.spg99.internal";

@@ -2,6 +2,7 @@ package io.spg99.storage.wal;
 
 import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonValue;
+import java.util.UUID;
 import java.util.regex.Pattern;
 
 /**
@@ -17,6 +18,11 @@ public record TimelineId(@JsonValue String value) {
         if (!FORM.matcher(value).matches()) {
             throw new IllegalArgumentException("not a timeline id (32 hexadecimal digits): timeline=" + value);
         }
+    }
+
+    /** The same 128 bits. */
+    public UUID uuid() {
+        return new UUID(Long.parseUnsignedLong(value, 0, 16, 16), Long.parseUnsignedLong(value, 16, 32, 16));
     }
 
     @Override

@@ -25,7 +25,7 @@ import org.apache.pekko.actor.typed.ActorRef;
 import org.awaitility.Awaitility;
 
 /** Three Safekeepers in one ActorSystem, each with its own directory; they can be stopped and started again. */
-final class TestSafekeepers implements AutoCloseable {
+public final class TestSafekeepers implements AutoCloseable {
 
     static final Duration PATIENCE = Duration.ofSeconds(15);
 
@@ -36,7 +36,7 @@ final class TestSafekeepers implements AutoCloseable {
     private final Map<SafekeeperId, ActorRef<SafekeeperCommand>> running = new HashMap<>();
     private final Map<SafekeeperId, Integer> ports = new HashMap<>();
 
-    TestSafekeepers(Path root, TlsIdentity identity) throws IOException {
+    public TestSafekeepers(Path root, TlsIdentity identity) throws IOException {
         this.root = root;
         this.identity = identity;
         kit.spawn(directory.follow());
@@ -45,15 +45,15 @@ final class TestSafekeepers implements AutoCloseable {
         }
     }
 
-    ActorTestKit kit() {
+    public ActorTestKit kit() {
         return kit;
     }
 
-    Path directory(SafekeeperId id) {
+    public Path directory(SafekeeperId id) {
         return root.resolve(id.value());
     }
 
-    void start(SafekeeperId id) throws IOException {
+    public void start(SafekeeperId id) throws IOException {
         int port = ports.computeIfAbsent(id, any -> {
             try {
                 return TestPostgres.freePort();
@@ -69,19 +69,19 @@ final class TestSafekeepers implements AutoCloseable {
                 .until(() -> directory.reachable().containsKey(id));
     }
 
-    void stop(SafekeeperId id) {
+    public void stop(SafekeeperId id) {
         kit.stop(running.remove(id), PATIENCE);
         Awaitility.await(id + " is no longer listed")
                 .atMost(PATIENCE)
                 .until(() -> !directory.reachable().containsKey(id));
     }
 
-    ActorRef<QuorumCommand> quorum(TimelineBase base) {
+    public ActorRef<QuorumCommand> quorum(TimelineBase base) {
         return kit.spawn(WalQuorum.create(base, directory, WalQuorumSettings.DEFAULT));
     }
 
     /** Asks the quorum and waits for that kind of answer. */
-    <T extends QuorumReply> T ask(
+    public <T extends QuorumReply> T ask(
             ActorRef<QuorumCommand> quorum,
             Class<T> reply,
             java.util.function.Function<ActorRef<QuorumReply>, QuorumCommand> command) {
@@ -90,17 +90,17 @@ final class TestSafekeepers implements AutoCloseable {
         return probe.expectMessageClass(reply, PATIENCE);
     }
 
-    SafekeeperReply.Position position(SafekeeperId id, TimelineId timeline) {
+    public SafekeeperReply.Position position(SafekeeperId id, TimelineId timeline) {
         TestProbe<SafekeeperReply> probe = kit.createTestProbe(SafekeeperReply.class);
         ref(id).tell(new SafekeeperCommand.GetPosition(timeline, probe.getRef()));
         return probe.expectMessageClass(SafekeeperReply.Position.class, PATIENCE);
     }
 
-    WalSource source(SafekeeperId id) {
+    public WalSource source(SafekeeperId id) {
         return new WalSource(id, "127.0.0.1", requireNonNull(ports.get(id)));
     }
 
-    ActorRef<SafekeeperCommand> ref(SafekeeperId id) {
+    public ActorRef<SafekeeperCommand> ref(SafekeeperId id) {
         return requireNonNull(running.get(id));
     }
 

@@ -37,6 +37,8 @@ public final class WalRecordWalker {
     static final int RECORD_HEADER = 24;
     static final int CRC_OFFSET = 20;
     static final int LONGEST_RECORD = 1020 * 1024 * 1024;
+    static final int XLOG_CHECKPOINT_SHUTDOWN = 0x00;
+    static final int XLOG_CHECKPOINT_ONLINE = 0x10;
     static final int XLOG_SWITCH = 0x40;
 
     private final long systemIdentifier;
@@ -52,6 +54,11 @@ public final class WalRecordWalker {
 
     /** Begin of the last complete record; zero if unknown, then the next one's predecessor is not checked. */
     private Lsn lastRecord;
+
+    /** Begin and end of the last complete checkpoint record; zero before the first. */
+    private Lsn checkpoint = Lsn.ZERO;
+
+    private Lsn checkpointEnd = Lsn.ZERO;
 
     private final ByteBuffer pageHeader = ByteBuffer.allocate(LONG_HEADER).order(ByteOrder.LITTLE_ENDIAN);
     private final ByteBuffer recordHeader = ByteBuffer.allocate(RECORD_HEADER).order(ByteOrder.LITTLE_ENDIAN);
@@ -94,6 +101,16 @@ public final class WalRecordWalker {
 
     public Lsn lastRecord() {
         return lastRecord;
+    }
+
+    /** Begin of the last complete checkpoint record seen; zero if there was none. */
+    public Lsn checkpoint() {
+        return checkpoint;
+    }
+
+    /** End of that record. */
+    public Lsn checkpointEnd() {
+        return checkpointEnd;
     }
 
     /**
@@ -232,8 +249,17 @@ public final class WalRecordWalker {
     private void completeRecord() {
         lastRecord = recordBegin;
         recordEnd = position;
+        if (isCheckpoint()) {
+            checkpoint = recordBegin;
+            checkpointEnd = recordEnd;
+        }
         recordSeen = 0;
         recordLength = 0;
+    }
+
+    private boolean isCheckpoint() {
+        int info = Byte.toUnsignedInt(recordHeader.get(16)) & 0xF0;
+        return recordHeader.get(17) == 0 && (info == XLOG_CHECKPOINT_SHUTDOWN || info == XLOG_CHECKPOINT_ONLINE);
     }
 
     private static int take(ByteBuffer from, ByteBuffer to, int most) {

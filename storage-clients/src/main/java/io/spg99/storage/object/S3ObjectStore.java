@@ -1,0 +1,286 @@
+package io.spg99.storage.object;
+
+import java.io.EOFException;
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
+import software.amazon.awssdk.auth.credentials.AwsCredentialsProvider;
+import software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider;
+import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
+import software.amazon.awssdk.core.checksums.RequestChecksumCalculation;
+import software.amazon.awssdk.core.checksums.ResponseChecksumValidation;
+import software.amazon.awssdk.core.exception.SdkException;
+import software.amazon.awssdk.core.sync.RequestBody;
+import software.amazon.awssdk.http.urlconnection.UrlConnectionHttpClient;
+import software.amazon.awssdk.regions.Region;
+import software.amazon.awssdk.services.s3.S3Client;
+import software.amazon.awssdk.services.s3.S3ClientBuilder;
+import software.amazon.awssdk.services.s3.model.CompletedPart;
+import software.amazon.awssdk.services.s3.model.S3Exception;
+import software.amazon.awssdk.services.s3.model.S3Object;
+
+/**
+ * Object storage in a bucket. Needs a server that honours {@code If-None-Match: *} on writing, as Amazon's and most others do:
+ * that is what keeps a name from being written twice. The client repeats what fails for a passing reason, waiting longer each
+ * time. An answer that was lost and a repetition that finds the object there look the same: then a put says "exists", and
+ * callers that need to know whose it is have it in the name or in the content.
+ */
+public final class S3ObjectStore implements ObjectStore, AutoCloseable {
+
+    /** Larger files go in parts of this size, each of which can be repeated alone; S3 asks for 5 MB at least. */
+    static final int PART = 16 << 20;
+
+    private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
+
+    /** For one attempt, and for a wait for the next bytes. */
+    private static final Duration ATTEMPT_LIMIT = Duration.ofSeconds(30);
+
+    /** For a call with all its attempts. */
+    private static final Duration CALL_LIMIT = Duration.ofMinutes(2);
+
+    private static final int ATTEMPTS = 5;
+
+    private static final int NOT_FOUND = 404;
+    private static final int CONFLICT = 409;
+    private static final int PRECONDITION_FAILED = 412;
+    private static final int RANGE_NOT_SATISFIABLE = 416;
+
+    private final S3Client client;
+    private final String bucket;
+    private final String prefix;
+
+    public S3ObjectStore(S3Settings settings) {
+        this.bucket = settings.bucket();
+        this.prefix = settings.prefix().isEmpty() ? "" : settings.prefix() + "/";
+        AwsCredentialsProvider credentials = settings.credentials()
+                .<AwsCredentialsProvider>map(given -> StaticCredentialsProvider.create(
+                        AwsBasicCredentials.create(given.accessKey(), given.secretKey())))
+                .orElseGet(() -> DefaultCredentialsProvider.builder().build());
+        S3ClientBuilder builder = S3Client.builder()
+                .region(Region.of(settings.region()))
+                .credentialsProvider(credentials)
+                // Not every server knows the newer checksums; layers and manifests have their own.
+                .requestChecksumCalculation(RequestChecksumCalculation.WHEN_REQUIRED)
+                .responseChecksumValidation(ResponseChecksumValidation.WHEN_REQUIRED)
+                .httpClientBuilder(UrlConnectionHttpClient.builder()
+                        .connectionTimeout(CONNECT_LIMIT)
+                        .socketTimeout(ATTEMPT_LIMIT))
+                .overrideConfiguration(override -> override.apiCallAttemptTimeout(ATTEMPT_LIMIT)
+                        .apiCallTimeout(CALL_LIMIT)
+                        .retryStrategy(retry -> retry.maxAttempts(ATTEMPTS)));
+        settings.endpoint()
+                .ifPresent(endpoint -> builder.endpointOverride(endpoint).forcePathStyle(true));
+        this.client = builder.build();
+    }
+
+    S3Client client() {
+        return client;
+    }
+
+    private String name(String key) {
+        return prefix + ObjectKey.require(key);
+    }
+
+    @Override
+    public boolean putIfAbsent(String key, Path content) throws IOException {
+        String name = name(key);
+        if (Files.size(content) > PART) {
+            return !exists(key) && putParts(name, content);
+        }
+        return put(name, RequestBody.fromFile(content));
+    }
+
+    @Override
+    public boolean putIfAbsent(String key, byte[] content) throws IOException {
+        return put(name(key), RequestBody.fromBytes(content));
+    }
+
+    private boolean put(String name, RequestBody body) throws IOException {
+        try {
+            client.putObject(request -> request.bucket(bucket).key(name).ifNoneMatch("*"), body);
+            return true;
+        } catch (S3Exception e) {
+            if (isThereAlready(e)) {
+                return false;
+            }
+            throw failed("written", name, e);
+        } catch (SdkException e) {
+            throw failed("written", name, e);
+        }
+    }
+
+    private boolean putParts(String name, Path content) throws IOException {
+        String upload;
+        try {
+            upload = client.createMultipartUpload(
+                            request -> request.bucket(bucket).key(name))
+                    .uploadId();
+        } catch (SdkException e) {
+            throw failed("written", name, e);
+        }
+        try {
+            List<CompletedPart> parts = putParts(name, upload, content);
+            client.completeMultipartUpload(request -> request.bucket(bucket)
+                    .key(name)
+                    .uploadId(upload)
+                    .ifNoneMatch("*")
+                    .multipartUpload(completed -> completed.parts(parts)));
+            return true;
+        } catch (S3Exception e) {
+            abort(name, upload, e);
+            if (isThereAlready(e)) {
+                return false;
+            }
+            throw failed("written", name, e);
+        } catch (SdkException | IOException e) {
+            abort(name, upload, e);
+            throw e instanceof IOException io ? io : failed("written", name, e);
+        }
+    }
+
+    private List<CompletedPart> putParts(String name, String upload, Path content) throws IOException {
+        List<CompletedPart> parts = new ArrayList<>();
+        try (FileChannel file = FileChannel.open(content, StandardOpenOption.READ)) {
+            for (long offset = 0; offset < file.size(); offset += PART) {
+                ByteBuffer part = ByteBuffer.allocate((int) Math.min(PART, file.size() - offset));
+                while (part.hasRemaining()) {
+                    if (file.read(part, offset + part.position()) < 0) {
+                        throw new EOFException("file became shorter while it was read: file=" + content);
+                    }
+                }
+                int number = parts.size() + 1;
+                String tag = client.uploadPart(
+                                request -> request.bucket(bucket)
+                                        .key(name)
+                                        .uploadId(upload)
+                                        .partNumber(number),
+                                RequestBody.fromByteBuffer(part.flip()))
+                        .eTag();
+                parts.add(CompletedPart.builder().partNumber(number).eTag(tag).build());
+            }
+        }
+        return parts;
+    }
+
+    private void abort(String name, String upload, Exception reason) {
+        try {
+            client.abortMultipartUpload(
+                    request -> request.bucket(bucket).key(name).uploadId(upload));
+        } catch (SdkException e) {
+            // A rule of the bucket has to remove it; the first failure is the one to report.
+            reason.addSuppressed(e);
+        }
+    }
+
+    private static boolean isThereAlready(S3Exception e) {
+        return e.statusCode() == PRECONDITION_FAILED || e.statusCode() == CONFLICT;
+    }
+
+    @Override
+    public InputStream open(String key) throws IOException {
+        String name = name(key);
+        try {
+            return client.getObject(request -> request.bucket(bucket).key(name));
+        } catch (SdkException e) {
+            throw failed("read", name, e);
+        }
+    }
+
+    @Override
+    public byte[] read(String key, long offset, int length) throws IOException {
+        String name = name(key);
+        if (length == 0) {
+            return new byte[0];
+        }
+        String range = "bytes=" + offset + "-" + (offset + length - 1);
+        try {
+            byte[] bytes = client.getObjectAsBytes(
+                            request -> request.bucket(bucket).key(name).range(range))
+                    .asByteArrayUnsafe();
+            if (bytes.length != length) {
+                throw tooShort(name, offset, length);
+            }
+            return bytes;
+        } catch (S3Exception e) {
+            if (e.statusCode() == RANGE_NOT_SATISFIABLE) {
+                EOFException tooShort = tooShort(name, offset, length);
+                tooShort.initCause(e);
+                throw tooShort;
+            }
+            throw failed("read", name, e);
+        } catch (SdkException e) {
+            throw failed("read", name, e);
+        }
+    }
+
+    private static EOFException tooShort(String name, long offset, int length) {
+        return new EOFException("object is too short: key=" + name + " expectedBytes=" + (offset + length));
+    }
+
+    @Override
+    public boolean exists(String key) throws IOException {
+        String name = name(key);
+        try {
+            client.headObject(request -> request.bucket(bucket).key(name));
+            return true;
+        } catch (S3Exception e) {
+            if (e.statusCode() == NOT_FOUND) {
+                return false;
+            }
+            throw failed("looked for", name, e);
+        } catch (SdkException e) {
+            throw failed("looked for", name, e);
+        }
+    }
+
+    @Override
+    public List<String> list(String start) throws IOException {
+        try {
+            return client
+                    .listObjectsV2Paginator(request -> request.bucket(bucket).prefix(prefix + start))
+                    .contents()
+                    .stream()
+                    .map(S3Object::key)
+                    .map(name -> name.substring(prefix.length()))
+                    .sorted()
+                    .toList();
+        } catch (SdkException e) {
+            throw failed("listed", prefix + start, e);
+        }
+    }
+
+    @Override
+    public void delete(String key) throws IOException {
+        String name = name(key);
+        try {
+            client.deleteObject(request -> request.bucket(bucket).key(name));
+        } catch (SdkException e) {
+            throw failed("deleted", name, e);
+        }
+    }
+
+    private IOException failed(String what, String name, Exception cause) {
+        if (cause instanceof S3Exception s3 && s3.statusCode() == NOT_FOUND && !what.equals("written")) {
+            FileNotFoundException missing = new FileNotFoundException("no such object: key=" + name);
+            missing.initCause(cause);
+            return missing;
+        }
+        return new IOException(
+                "object cannot be " + what + ": bucket=" + bucket + " key=" + name + " reason=" + cause.getMessage(),
+                cause);
+    }
+
+    @Override
+    public void close() {
+        client.close();
+    }
+}

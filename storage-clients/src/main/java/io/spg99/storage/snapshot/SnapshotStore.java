@@ -1,0 +1,124 @@
+package io.spg99.storage.snapshot;
+
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * One timeline's snapshots in object storage. All methods block.
+ *
+ * <pre>
+ * timelines/&lt;id&gt;/snapshots/&lt;end&gt;-&lt;generation&gt;   manifests; the last name is the newest
+ * timelines/&lt;id&gt;/layers/&lt;made at&gt;-&lt;random&gt;        layers, of use once a manifest names them
+ * </pre>
+ *
+ * Only WAL that two Safekeepers have becomes part of a snapshot: each of them is in every later generation's history.
+ */
+public final class SnapshotStore {
+
+    private static final Pattern NAME = Pattern.compile("([0-9A-F]{16})-([0-9A-F]{8})");
+
+    private final ObjectStore objects;
+    private final TimelineId timeline;
+
+    public SnapshotStore(ObjectStore objects, TimelineId timeline) {
+        this.objects = objects;
+        this.timeline = timeline;
+    }
+
+    ObjectStore objects() {
+        return objects;
+    }
+
+    TimelineId timeline() {
+        return timeline;
+    }
+
+    /**
+     * The newest snapshot; empty if there is none yet.
+     *
+     * @throws CorruptSnapshotException if its manifest is damaged
+     */
+    public Optional<Manifest> newest() throws IOException {
+        List<String> names = names();
+        return names.isEmpty() ? Optional.empty() : Optional.of(read(names.getLast()));
+    }
+
+    /** The newest snapshot that ends at or before {@code end}; empty if there is none. */
+    public Optional<Manifest> newestUpTo(Lsn end) throws IOException {
+        for (String name : names().reversed()) {
+            if (!endOf(name).isAfter(end)) {
+                return Optional.of(read(name));
+            }
+        }
+        return Optional.empty();
+    }
+
+    /** Names of all manifests, oldest first. */
+    List<String> names() throws IOException {
+        String prefix = manifests();
+        return objects.list(prefix).stream()
+                .map(key -> key.substring(prefix.length()))
+                .filter(name -> NAME.matcher(name).matches())
+                .toList();
+    }
+
+    private static Lsn endOf(String name) {
+        Matcher parts = NAME.matcher(name);
+        if (!parts.matches()) {
+            throw new IllegalArgumentException("not a manifest's name: name=" + name);
+        }
+        return new Lsn(Long.parseUnsignedLong(parts.group(1), 16));
+    }
+
+    Manifest read(String name) throws IOException {
+        String key = manifests() + name;
+        byte[] bytes;
+        try (InputStream in = objects.open(key)) {
+            bytes = in.readAllBytes();
+        }
+        Manifest manifest = ManifestCodec.decode(key, bytes);
+        if (!manifest.timeline().equals(timeline) || !name(manifest).equals(name)) {
+            throw new CorruptSnapshotException(
+                    key, "it is that of timeline=" + manifest.timeline() + " name=" + name(manifest));
+        }
+        return manifest;
+    }
+
+    /**
+     * Makes a snapshot real, at once or not at all. Its layers must be there already.
+     *
+     * @return false if there is a snapshot of that end already; that one stays
+     */
+    public boolean publish(Manifest manifest) throws IOException {
+        return objects.putIfAbsent(manifests() + name(manifest), ManifestCodec.encode(manifest));
+    }
+
+    /** Its name is random: an object that is there already is this one, put by an attempt whose answer was lost. */
+    void putLayer(Layer layer, Path content) throws IOException {
+        objects.putIfAbsent(layerKey(layer.name()), content);
+    }
+
+    static String name(Manifest manifest) {
+        return "%016X-%08X".formatted(manifest.end().value(), manifest.generation());
+    }
+
+    String manifests() {
+        return "timelines/" + timeline + "/snapshots/";
+    }
+
+    String layers() {
+        return "timelines/" + timeline + "/layers/";
+    }
+
+    String layerKey(String name) {
+        return layers() + name;
+    }
+}

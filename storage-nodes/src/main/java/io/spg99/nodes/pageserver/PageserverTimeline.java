@@ -1,0 +1,266 @@
+package io.spg99.nodes.pageserver;
+
+import io.spg99.storage.pageserver.PageserverCommand;
+import io.spg99.storage.pageserver.PageserverReply;
+import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.HashSet;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.Executor;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.apache.pekko.actor.typed.Behavior;
+import org.apache.pekko.actor.typed.PostStop;
+import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
+import org.apache.pekko.actor.typed.javadsl.ActorContext;
+import org.apache.pekko.actor.typed.javadsl.Behaviors;
+import org.apache.pekko.actor.typed.javadsl.Receive;
+import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
+
+/**
+ * Decides when one timeline gets its next snapshot. Child of {@link Pageserver}, which ends it; gives up nothing when it is
+ * lost, as the next Advance tells everything again.
+ *
+ * <pre>
+ * state     on                                    does, then
+ * resting   Advance, over                         waits a little: a start may be going on there   -> due
+ *           Advance, enough WAL since the last    as well                                         -> due
+ *           Advance, less than that               waits for the snapshot's age                    -> due
+ *           Forget                                answers, stops
+ * due       the time has come                     a worker makes the snapshot                     -> working
+ * working   Advance                               is remembered
+ *           done                                  tells who asked; looks at what was remembered   -> resting
+ *           failed                                tries again after a while                       -> due
+ *           Forget                                interrupts the worker; answers when it has ended
+ * </pre>
+ */
+final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Message> {
+
+    sealed interface Message {}
+
+    record Told(PageserverCommand command) implements Message {}
+
+    private enum Due implements Message {
+        INSTANCE
+    }
+
+    private record Done(Lsn triedUpTo, Optional<Manifest> newest) implements Message {}
+
+    private record Failed(String reason) implements Message {}
+
+    /** What was kept of the timeline here is gone, unless there was trouble. */
+    private record Removed(Optional<String> trouble) implements Message {}
+
+    /** Who is told of snapshots; a database has one actor, and another after it has moved. */
+    private static final int MOST_ASKERS = 4;
+
+    private final TimelineId timeline;
+    private final PageserverSettings settings;
+    private final SnapshotMaker maker;
+    private final Executor workers;
+    private final Clock clock;
+    private final TimerScheduler<Message> timers;
+
+    /** What was told last. */
+    private Optional<PageserverCommand.Advance> latest = Optional.empty();
+
+    private final Set<ActorRef<PageserverReply>> askers = new HashSet<>();
+
+    /** Up to where snapshots were made or tried in vain for want of a checkpoint; zero before the first. */
+    private Lsn triedUpTo = Lsn.ZERO;
+
+    /** End of the newest snapshot known of; zero if none is. */
+    private Lsn snapshot = Lsn.ZERO;
+
+    /** When WAL came after {@link #triedUpTo}. */
+    private Instant since;
+
+    private Optional<RedoRun> working = Optional.empty();
+    private Optional<ActorRef<PageserverReply>> forgetting = Optional.empty();
+
+    static Behavior<Message> create(
+            TimelineId timeline, PageserverSettings settings, SnapshotMaker maker, Executor workers, Clock clock) {
+        return Behaviors.setup(context -> Behaviors.withTimers(
+                timers -> new PageserverTimeline(context, timers, timeline, settings, maker, workers, clock)));
+    }
+
+    private PageserverTimeline(
+            ActorContext<Message> context,
+            TimerScheduler<Message> timers,
+            TimelineId timeline,
+            PageserverSettings settings,
+            SnapshotMaker maker,
+            Executor workers,
+            Clock clock) {
+        super(context);
+        this.timers = timers;
+        this.timeline = timeline;
+        this.settings = settings;
+        this.maker = maker;
+        this.workers = workers;
+        this.clock = clock;
+        this.since = clock.instant();
+    }
+
+    @Override
+    public Receive<Message> createReceive() {
+        return newReceiveBuilder()
+                .onMessage(Message.class, this::onMessage)
+                .onSignal(PostStop.class, stop -> onPostStop())
+                .build();
+    }
+
+    private Behavior<Message> onMessage(Message message) {
+        return switch (message) {
+            case Told told -> onCommand(told.command());
+            case Due due -> onDue();
+            case Done done -> onDone(done);
+            case Failed failed -> onFailed(failed);
+            case Removed removed -> onRemoved(removed);
+        };
+    }
+
+    private Behavior<Message> onCommand(PageserverCommand command) {
+        return switch (command) {
+            case PageserverCommand.Advance advance -> onAdvance(advance);
+            case PageserverCommand.Forget forget -> onForget(forget);
+        };
+    }
+
+    private Behavior<Message> onAdvance(PageserverCommand.Advance advance) {
+        if (forgetting.isPresent()) {
+            return this;
+        }
+        if (askers.size() == MOST_ASKERS) {
+            askers.clear();
+        }
+        if (askers.add(advance.replyTo()) && !snapshot.equals(Lsn.ZERO)) {
+            advance.replyTo().tell(new PageserverReply.Snapshot(timeline, snapshot));
+        }
+        // Positions only grow; one that comes late says nothing new.
+        if (latest.filter(known -> known.end().isAfter(advance.end())).isEmpty()) {
+            if (latest.filter(known -> known.end().isAfter(triedUpTo)).isEmpty()) {
+                since = clock.instant();
+            }
+            latest = Optional.of(advance);
+        }
+        plan();
+        return this;
+    }
+
+    /** Sets the time for the next snapshot, if there is anything to be made one of. */
+    private void plan() {
+        if (working.isPresent() || latest.isEmpty() || !latest.get().end().isAfter(triedUpTo)) {
+            return;
+        }
+        PageserverCommand.Advance next = latest.get();
+        boolean enough = next.end().minus(triedUpTo) >= settings.walForSnapshot() && !triedUpTo.equals(Lsn.ZERO);
+        Duration wait = next.over() || enough
+                ? settings.delay()
+                : Duration.between(clock.instant(), since.plus(settings.mostAge()));
+        if (next.over() || enough || !timers.isTimerActive(Due.INSTANCE)) {
+            timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, wait.isNegative() ? Duration.ZERO : wait);
+        }
+    }
+
+    private Behavior<Message> onDue() {
+        if (working.isPresent() || latest.isEmpty() || forgetting.isPresent()) {
+            return this;
+        }
+        PageserverCommand.Advance next = latest.get();
+        RedoJob job = new RedoJob(next.base(), next.image(), next.history(), next.end(), next.sources());
+        RedoRun run = new RedoRun(maker, job);
+        working = Optional.of(run);
+        workers.execute(run);
+        getContext()
+                .pipeToSelf(
+                        run.result(),
+                        (newest, failure) ->
+                                failure == null ? new Done(job.end(), newest) : new Failed(describe(failure)));
+        return this;
+    }
+
+    private static String describe(Throwable failure) {
+        Throwable cause =
+                failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
+        return String.valueOf(cause.getMessage());
+    }
+
+    private Behavior<Message> onDone(Done done) {
+        working = Optional.empty();
+        triedUpTo = Lsn.max(triedUpTo, done.triedUpTo());
+        since = clock.instant();
+        if (forgetting.isPresent()) {
+            return forget();
+        }
+        done.newest().map(Manifest::end).filter(end -> end.isAfter(snapshot)).ifPresent(end -> {
+            snapshot = end;
+            askers.forEach(asker -> asker.tell(new PageserverReply.Snapshot(timeline, end)));
+        });
+        plan();
+        return this;
+    }
+
+    private Behavior<Message> onFailed(Failed failed) {
+        working = Optional.empty();
+        if (forgetting.isPresent()) {
+            return forget();
+        }
+        getContext()
+                .getLog()
+                .warn(
+                        "timeline={} no snapshot could be made, is tried again after {}: {}",
+                        timeline,
+                        settings.retryAfter(),
+                        failed.reason());
+        timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, settings.retryAfter());
+        return this;
+    }
+
+    private Behavior<Message> onForget(PageserverCommand.Forget forget) {
+        forgetting = Optional.of(forget.replyTo());
+        timers.cancelAll();
+        if (working.isPresent()) {
+            working.get().cancel();
+            return this;
+        }
+        return forget();
+    }
+
+    private Behavior<Message> forget() {
+        getContext()
+                .pipeToSelf(
+                        CompletableFuture.runAsync(
+                                () -> {
+                                    try {
+                                        maker.forget(timeline);
+                                    } catch (IOException e) {
+                                        throw new CompletionException(e);
+                                    }
+                                },
+                                workers),
+                        (done, failure) ->
+                                new Removed(failure == null ? Optional.empty() : Optional.of(describe(failure))));
+        return this;
+    }
+
+    private Behavior<Message> onRemoved(Removed removed) {
+        removed.trouble()
+                .ifPresent(trouble ->
+                        getContext().getLog().warn("timeline={} cannot be forgotten here: {}", timeline, trouble));
+        forgetting.ifPresent(asker -> asker.tell(new PageserverReply.Forgotten(timeline)));
+        return Behaviors.stopped();
+    }
+
+    private Behavior<Message> onPostStop() {
+        working.ifPresent(RedoRun::cancel);
+        return this;
+    }
+}

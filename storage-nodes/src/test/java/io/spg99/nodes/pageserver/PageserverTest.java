@@ -1,0 +1,198 @@
+package io.spg99.nodes.pageserver;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.storage.pageserver.PageserverCommand;
+import io.spg99.storage.pageserver.PageserverReply;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
+import io.spg99.storage.wal.WalHistory;
+import java.io.IOException;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
+import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
+
+/** When the Pageserver makes snapshots; what makes them is played. */
+class PageserverTest {
+
+    private static final ActorTestKit KIT = ActorTestKit.create();
+    private static final Duration PATIENCE = Duration.ofSeconds(10);
+    private static final TimelineBase BASE = new TimelineBase(
+            new TimelineId("0123456789abcdef0123456789abcdef"), 7, 4 << 20, new Lsn(0x1000000), new byte[160]);
+
+    /** A segment of WAL is enough, and age never comes. */
+    private static final PageserverSettings SETTINGS = new PageserverSettings(
+            1,
+            16,
+            PATIENCE,
+            1,
+            4 << 20,
+            Duration.ofDays(1),
+            Duration.ofMillis(1),
+            Duration.ofMillis(10),
+            Duration.ofDays(1));
+
+    private final Maker maker = new Maker();
+    private final TestProbe<PageserverReply> asker = KIT.createTestProbe(PageserverReply.class);
+    private final ActorRef<PageserverCommand> pageserver =
+            KIT.spawn(Pageserver.create(SETTINGS, maker, Clock.systemUTC()));
+
+    /** Makes a snapshot of everything at once, or fails, or waits for an interrupt. */
+    private static final class Maker implements SnapshotMaker {
+        final BlockingQueue<RedoJob> jobs = new LinkedBlockingQueue<>();
+        final BlockingQueue<TimelineId> forgotten = new LinkedBlockingQueue<>();
+        volatile int failures;
+        volatile boolean blocked;
+        final CountDownLatch interrupted = new CountDownLatch(1);
+
+        @Override
+        public Optional<Manifest> advance(RedoJob job) throws IOException {
+            jobs.add(job);
+            if (failures > 0) {
+                failures--;
+                throw new IOException("no source has the WAL");
+            }
+            if (blocked) {
+                try {
+                    new CountDownLatch(1).await();
+                } catch (InterruptedException e) {
+                    interrupted.countDown();
+                    throw new IOException("interrupted", e);
+                }
+            }
+            return Optional.of(new Manifest(
+                    job.base().timeline(),
+                    7,
+                    4 << 20,
+                    job.image(),
+                    job.history().last().generation(),
+                    job.end(),
+                    job.end(),
+                    0,
+                    List.of(),
+                    List.of(),
+                    List.of()));
+        }
+
+        @Override
+        public void forget(TimelineId timeline) {
+            forgotten.add(timeline);
+        }
+
+        RedoJob next() throws InterruptedException {
+            RedoJob job = jobs.poll(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+            if (job == null) {
+                throw new AssertionError("expected a run");
+            }
+            return job;
+        }
+
+        void none() throws InterruptedException {
+            assertEquals(null, jobs.poll(100, TimeUnit.MILLISECONDS));
+        }
+    }
+
+    @AfterAll
+    static void stop() {
+        KIT.shutdownTestKit();
+    }
+
+    private void advance(long end, boolean over) {
+        pageserver.tell(new PageserverCommand.Advance(
+                BASE,
+                "image",
+                WalHistory.of(1, BASE.start()).append(2, BASE.end()),
+                new Lsn(end),
+                List.of(),
+                over,
+                asker.getRef()));
+    }
+
+    private void expectSnapshot(long end) {
+        asker.expectMessage(PATIENCE, new PageserverReply.Snapshot(BASE.timeline(), new Lsn(end)));
+    }
+
+    @Test
+    void givenAGenerationThatEnded_whenToldOfIt_thenItBecomesASnapshotOnce() throws Exception {
+        advance(0x1001000, true);
+        assertEquals(new Lsn(0x1001000), maker.next().end());
+        expectSnapshot(0x1001000);
+
+        advance(0x1001000, true);
+        maker.none();
+    }
+
+    @Test
+    void givenARunningWriter_whenThereIsLittleWal_thenItWaitsUntilThereIsEnough() throws Exception {
+        advance(0x1001000, true);
+        maker.next();
+        expectSnapshot(0x1001000);
+
+        advance(0x1002000, false);
+        advance(0x1301000, false);
+        maker.none();
+        advance(0x1401000, false);
+        assertEquals(new Lsn(0x1401000), maker.next().end());
+        expectSnapshot(0x1401000);
+    }
+
+    @Test
+    void givenWorkThatFails_whenSomeTimeHasPassed_thenItIsTriedAgainWithWhatIsNewestThen() throws Exception {
+        maker.failures = 2;
+        advance(0x1001000, true);
+        maker.next();
+        advance(0x1002000, true);
+        RedoJob last = maker.next();
+        while (!last.end().equals(new Lsn(0x1002000))) {
+            last = maker.next();
+        }
+        asker.receiveMessage(PATIENCE);
+    }
+
+    @Test
+    void givenAWorkerAtWork_whenItsTimelineIsForgotten_thenTheAnswerWaitsForItsEnd() throws Exception {
+        maker.blocked = true;
+        advance(0x1001000, true);
+        maker.next();
+        pageserver.tell(new PageserverCommand.Forget(BASE.timeline(), asker.getRef()));
+        asker.expectMessage(PATIENCE, new PageserverReply.Forgotten(BASE.timeline()));
+        assertTrue(maker.interrupted.await(1, TimeUnit.SECONDS));
+        assertEquals(BASE.timeline(), maker.forgotten.poll(1, TimeUnit.SECONDS));
+    }
+
+    @Test
+    void givenAnUnknownTimeline_whenForgotten_thenItIsAnsweredAtOnce() {
+        pageserver.tell(new PageserverCommand.Forget(BASE.timeline(), asker.getRef()));
+        asker.expectMessage(PATIENCE, new PageserverReply.Forgotten(BASE.timeline()));
+    }
+
+    @Test
+    void givenAnotherAsker_whenASnapshotIsKnown_thenItHearsOfItAtOnce() throws Exception {
+        advance(0x1001000, true);
+        maker.next();
+        expectSnapshot(0x1001000);
+        TestProbe<PageserverReply> other = KIT.createTestProbe(PageserverReply.class);
+        pageserver.tell(new PageserverCommand.Advance(
+                BASE,
+                "image",
+                WalHistory.of(1, BASE.start()),
+                new Lsn(0x1001000),
+                List.of(),
+                false,
+                other.getRef()));
+        other.expectMessage(PATIENCE, new PageserverReply.Snapshot(BASE.timeline(), new Lsn(0x1001000)));
+    }
+}

@@ -1,0 +1,146 @@
+package io.spg99.nodes.pageserver;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.snapshot.Manifest;
+import java.sql.Connection;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** Snapshots by real PostgreSQL over the WAL of real writers. */
+class RedoWorkerTest {
+
+    private static TestTimelines timelines;
+
+    @BeforeAll
+    static void begin() throws Exception {
+        timelines = new TestTimelines();
+    }
+
+    @AfterAll
+    static void end() throws Exception {
+        timelines.close();
+    }
+
+    @Test
+    void givenAWriterThatStopped_whenRedoRuns_thenTheNextStartsOnTheSnapshotWithNothingToReplay() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        timeline.start();
+        Map<String, String> before;
+        try (Connection connection = timeline.connect()) {
+            Workload.create(connection);
+            new Workload(1).change(connection, 0);
+            before = Workload.fingerprint(connection);
+        }
+        timeline.stop();
+
+        QuorumReply.Prepared prepared = timeline.prepare();
+        Manifest snapshot = timelines
+                .redoWorker(timelines.objects)
+                .advance(timeline.job(prepared))
+                .orElseThrow();
+
+        assertEquals(prepared.end(), snapshot.end(), "an orderly stop ends with a checkpoint record");
+        assertTrue(prepared.end().minus(snapshot.redo()) < 200, "nothing to replay: redo=" + snapshot.redo());
+        timeline.start(prepared);
+        try (Connection connection = timeline.connect()) {
+            assertEquals(before, Workload.fingerprint(connection));
+            Workload.check(connection);
+        }
+        timeline.kill();
+    }
+
+    @Test
+    void givenAnOrderlyStop_whenTheNextStarts_thenSequencesStatisticsAndFreeSpaceGoOn() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE SEQUENCE a",
+                    "CREATE SEQUENCE \"b'C\" INCREMENT 5",
+                    "CREATE TABLE t (id int, v text)",
+                    "INSERT INTO t SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i",
+                    "DELETE FROM t WHERE id % 2 = 0",
+                    "VACUUM t",
+                    "SELECT nextval('a'), nextval('\"b''C\"')",
+                    "SELECT pg_stat_force_next_flush()");
+        }
+        timeline.stop();
+        for (boolean snapshot : new boolean[] {false, true}) {
+            QuorumReply.Prepared prepared = timeline.prepare();
+            if (snapshot) {
+                timelines.redoWorker(timelines.objects).advance(timeline.job(prepared));
+            }
+            timeline.start(prepared);
+            try (Connection connection = timeline.connect()) {
+                assertEquals(snapshot ? "3" : "2", Workload.ask(connection, "SELECT nextval('a')"));
+                assertEquals(snapshot ? "11" : "6", Workload.ask(connection, "SELECT nextval('\"b''C\"')"));
+                long inserted = Long.parseLong(
+                        Workload.ask(connection, "SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 't'"));
+                assertTrue(inserted >= 20_000, "n_tup_ins=" + inserted);
+                String size = Workload.ask(connection, "SELECT pg_relation_size('t')");
+                Workload.run(connection, "INSERT INTO t SELECT 0, repeat('x', 100) FROM generate_series(1, 100)");
+                assertEquals(
+                        size, Workload.ask(connection, "SELECT pg_relation_size('t')"), "free space is used again");
+            }
+            timeline.stop();
+        }
+    }
+
+    /** {@code -Dspg99.generations=30} for the long round; the seed of a failure is in its message. */
+    @Test
+    void givenGenerationsStoppedAndKilledAtRandom_whenSnapshotsAreTakenNowAndThen_thenNothingIsLost() throws Exception {
+        int generations = Integer.getInteger("spg99.generations", 6);
+        long seed = Long.getLong("spg99.seed", System.nanoTime());
+        Random random = new Random(seed);
+        Workload workload = new Workload(seed);
+        TestTimelines.Timeline timeline = timelines.timeline();
+        RedoWorker worker = timelines.redoWorker(timelines.objects);
+        Map<String, String> before = Map.of();
+        int snapshots = 0;
+        try {
+            for (int round = 0; round < generations; round++) {
+                QuorumReply.Prepared prepared = timeline.prepare();
+                if (round > 0 && random.nextInt(4) > 0) {
+                    Optional<Manifest> made = worker.advance(timeline.job(prepared));
+                    snapshots += made.isPresent() ? 1 : 0;
+                    if (random.nextInt(4) == 0) {
+                        // The Pageserver's directory is lost.
+                        worker = timelines.redoWorker(timelines.objects);
+                    }
+                }
+                timeline.start(prepared);
+                try (Connection connection = timeline.connect()) {
+                    if (round == 0) {
+                        Workload.create(connection);
+                    } else {
+                        assertEquals(before, Workload.fingerprint(connection));
+                        Workload.check(connection);
+                    }
+                    workload.change(connection, round);
+                    Workload.run(connection, "BEGIN", "INSERT INTO promised VALUES (%d)".formatted(round));
+                    Workload.run(connection, "PREPARE TRANSACTION 'round %d'".formatted(round));
+                    if (round > 1) {
+                        Workload.run(connection, "COMMIT PREPARED 'round %d'".formatted(round - 2));
+                    }
+                    before = Workload.fingerprint(connection);
+                }
+                if (random.nextBoolean()) {
+                    timeline.stop();
+                } else {
+                    timeline.kill();
+                }
+            }
+            assertTrue(snapshots > 0 || generations < 4, "snapshots=" + snapshots);
+        } catch (AssertionError | Exception e) {
+            throw new AssertionError("seed=" + seed, e);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+package io.spg99.nodes.pageserver;
+
+import io.spg99.compute.generation.ComputeGeneration;
+import io.spg99.compute.generation.ComputeNode;
+import io.spg99.compute.generation.ComputeSettings;
+import io.spg99.compute.generation.GenerationCommand;
+import io.spg99.compute.generation.GenerationEvent;
+import io.spg99.compute.generation.GenerationSpec;
+import io.spg99.compute.generation.Recovery;
+import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.image.SnapshotFiles;
+import io.spg99.nodes.safekeeper.TestPki;
+import io.spg99.nodes.safekeeper.TestSafekeepers;
+import io.spg99.storage.object.LocalObjectStore;
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.postgres.FileTree;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PostgresBinaries;
+import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
+import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WalFetch;
+import io.spg99.storage.safekeeper.WalSegmentFiles;
+import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.socket.UnixSocketFactory;
+import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Clock;
+import java.time.Duration;
+import java.util.Properties;
+import java.util.UUID;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
+import org.apache.pekko.actor.typed.ActorRef;
+import org.postgresql.Driver;
+
+/** The storage chain with real computes: three Safekeepers, base images, object storage; no Database actors. */
+final class TestTimelines implements AutoCloseable {
+
+    static final Duration PATIENCE = Duration.ofSeconds(30);
+    static final String DATABASE = "app";
+    private static final String ROLE = "tnt_test";
+
+    final Path root;
+    final OsUser user;
+    final PostgresBinaries binaries;
+    final LocalObjectStore objects;
+    final BaseImages images;
+    final TestPki pki;
+    final TlsIdentity compute;
+    final TlsIdentity pageserver;
+    final TestSafekeepers safekeepers;
+    private final ExecutorService blocking = Executors.newVirtualThreadPerTaskExecutor();
+
+    TestTimelines() throws Exception {
+        root = Files.createTempDirectory(
+                Path.of("/tmp"),
+                "spg99-pages-",
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwxr-xr-x")));
+        user = OsUser.forPostgres();
+        binaries = PostgresBinaries.unpack(root.resolve("binaries"));
+        objects = new LocalObjectStore(root.resolve("objects"));
+        images = new BaseImages(binaries, user, objects, root.resolve("images"));
+        images.ensure();
+        pki = new TestPki(Files.createDirectory(root.resolve("pki")));
+        compute = pki.issue(TlsIdentity.COMPUTE);
+        pageserver = pki.issue("spg99-pageserver");
+        safekeepers = new TestSafekeepers(
+                Files.createDirectory(root.resolve("safekeepers")), pki.issue(TlsIdentity.SAFEKEEPER));
+    }
+
+    BaseFiles baseFiles() {
+        return new BaseFiles() {
+            @Override
+            public void materialize(String image, TimelineBase base, Path pgdata) throws IOException {
+                images.layOut(image, pgdata);
+                images.materialize(image, base, pgdata);
+            }
+
+            @Override
+            public void discard(String image, Path pgdata) throws IOException {
+                images.discard(image, pgdata);
+            }
+
+            @Override
+            public Path files(String image) throws IOException {
+                return images.files(image);
+            }
+        };
+    }
+
+    RedoWorker redoWorker(ObjectStore store) throws IOException {
+        Path directory = root.resolve("redo");
+        Files.createDirectories(directory);
+        Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
+        return RedoWorker.open(
+                binaries,
+                user,
+                baseFiles(),
+                store,
+                pageserver,
+                directory,
+                PageserverSettings.defaults(),
+                Clock.systemUTC());
+    }
+
+    Timeline timeline() throws IOException {
+        return new Timeline();
+    }
+
+    @Override
+    public void close() throws IOException {
+        safekeepers.close();
+        blocking.close();
+        images.close();
+        FileTree.delete(root);
+    }
+
+    /** One timeline and its writers, one after the other. */
+    final class Timeline {
+        final TimelineBase base =
+                images.newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
+        final ComputeNode node;
+        final TestProbe<QuorumEvent> events = safekeepers.kit().createTestProbe(QuorumEvent.class);
+        final ActorRef<QuorumCommand> quorum = safekeepers.quorum(base);
+        private int generation = TimelineBase.CREATION;
+        private int configured;
+        private ActorRef<GenerationCommand> actor =
+                safekeepers.kit().<GenerationCommand>createTestProbe().getRef();
+        private TestProbe<GenerationEvent> owner = safekeepers.kit().createTestProbe(GenerationEvent.class);
+        private WriterAddress writer = new WriterAddress("127.0.0.1", 1);
+
+        private Timeline() throws IOException {
+            node = new ComputeNode(
+                    binaries,
+                    user,
+                    new SnapshotFiles(images, objects, user),
+                    root.resolve("run"),
+                    compute,
+                    (spec, recovery, start, pgWal) -> {
+                        try (WalSegmentFiles files =
+                                new WalSegmentFiles(pgWal, recovery.history(), base.segmentSize())) {
+                            new WalFetch(base.timeline(), compute, "generation-" + spec.generation())
+                                    .fetch(recovery.sources(), recovery.history(), start, recovery.end(), files);
+                        }
+                    },
+                    blocking,
+                    Clock.systemUTC(),
+                    ComputeSettings.defaults());
+            safekeepers.ask(quorum, QuorumReply.Created.class, QuorumCommand.Create::new);
+        }
+
+        int generation() {
+            return generation;
+        }
+
+        /** The promises for the next generation, without starting it. */
+        QuorumReply.Prepared prepare() {
+            generation++;
+            return safekeepers.ask(
+                    quorum, QuorumReply.Prepared.class, asker -> new QuorumCommand.Prepare(generation, asker));
+        }
+
+        RedoJob job(QuorumReply.Prepared prepared) {
+            return new RedoJob(base, images.key(), prepared.history(), prepared.end(), prepared.sources());
+        }
+
+        /** Starts the next generation. */
+        void start() {
+            start(prepare());
+        }
+
+        void start(QuorumReply.Prepared prepared) {
+            owner = safekeepers.kit().createTestProbe(GenerationEvent.class);
+            actor = safekeepers
+                    .kit()
+                    .spawn(ComputeGeneration.create(
+                            new GenerationSpec(
+                                    "db-" + base.timeline(),
+                                    DATABASE,
+                                    ROLE,
+                                    images.key(),
+                                    base,
+                                    prepared.generation(),
+                                    configured),
+                            node,
+                            owner.getRef()));
+            actor.tell(new GenerationCommand.Recover(
+                    new Recovery(prepared.history(), prepared.end(), prepared.sources())));
+            GenerationEvent first = owner.receiveMessage(PATIENCE);
+            if (!(first instanceof GenerationEvent.Accepting accepting)) {
+                throw new AssertionError("expected Accepting: actual=" + first);
+            }
+            writer = accepting.writer();
+            safekeepers.ask(
+                    quorum,
+                    QuorumReply.Following.class,
+                    asker -> new QuorumCommand.Follow(generation, writer, asker, events.getRef()));
+            configured = owner.expectMessageClass(GenerationEvent.Configured.class, PATIENCE)
+                    .version();
+        }
+
+        void stop() {
+            actor.tell(GenerationCommand.Stop.INSTANCE);
+            GenerationEvent.Ended ended = owner.expectMessageClass(GenerationEvent.Ended.class, PATIENCE);
+            if (!ended.orderly()) {
+                throw new AssertionError("expected an orderly stop: actual=" + ended);
+            }
+            quorum.tell(new QuorumCommand.Release(generation));
+        }
+
+        void kill() {
+            actor.tell(GenerationCommand.Kill.INSTANCE);
+            owner.expectMessageClass(GenerationEvent.Ended.class, PATIENCE);
+            quorum.tell(new QuorumCommand.Release(generation));
+        }
+
+        /** As the superuser, over the Unix socket. */
+        Connection connect() throws SQLException {
+            Properties properties = new Properties();
+            properties.setProperty("user", BaseImages.SUPERUSER);
+            properties.setProperty("sslmode", "disable");
+            properties.setProperty("socketFactory", UnixSocketFactory.class.getName());
+            properties.setProperty(
+                    "socketFactoryArg", writer.socket().orElseThrow().toString());
+            Connection connection = new Driver()
+                    .connect("jdbc:postgresql://" + writer.host() + ":" + writer.port() + "/" + DATABASE, properties);
+            if (connection == null) {
+                throw new SQLException("not a URL of PgJDBC's");
+            }
+            return connection;
+        }
+    }
+}

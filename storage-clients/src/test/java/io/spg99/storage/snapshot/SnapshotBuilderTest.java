@@ -117,10 +117,7 @@ class SnapshotBuilderTest {
         FileTree.delete(data);
         copy(image, data);
         new DataDirectory(data)
-                .hydrate(
-                        new SnapshotReader(store, manifest, image),
-                        new DataDirectory(image).content(),
-                        NOBODY_ELSE);
+                .hydrate(new SnapshotReader(store, manifest, image), new DataDirectory(image).content(), NOBODY_ELSE);
     }
 
     /** All files that belong into a snapshot. */

@@ -168,7 +168,8 @@ public final class DataDirectory {
         }
     }
 
-    private void write(SnapshotReader snapshot, SnapshotFile file, OsUser user) throws IOException {
+    /** Writes one file of a snapshot; the directory it is in must be there. */
+    void write(SnapshotReader snapshot, SnapshotFile file, OsUser user) throws IOException {
         Path path = root.resolve(file.path());
         boolean created = !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
         try (FileChannel channel = created

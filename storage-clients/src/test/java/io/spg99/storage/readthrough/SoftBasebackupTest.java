@@ -55,7 +55,9 @@ class SoftBasebackupTest {
 
         OsUser user = servers.user();
         Path pgdata = user.createPrivateDirectory(root.resolve("pgdata"));
-        SortedMap<RelationFile, Integer> sizes = SoftBasebackup.lay(snapshot, pgdata, user);
+        SoftBasebackup laid =
+                SoftBasebackup.lay(snapshot, pgdata, new DataDirectory.Content(List.of(), Map.of()), user);
+        SortedMap<RelationFile, Integer> sizes = laid.sizes();
         assertTrue(TestCluster.diskUse(pgdata) < 2 << 20, "bytes=" + TestCluster.diskUse(pgdata));
         assertTrue(sizes.size() > 500);
         completeAsTheAgentDoes(image, pgdata);

@@ -8,6 +8,7 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.compute.generation.Recovery;
 import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.image.ReadThroughCaches;
 import io.spg99.compute.image.SnapshotFiles;
 import io.spg99.nodes.safekeeper.TestPki;
 import io.spg99.nodes.safekeeper.TestSafekeepers;
@@ -19,6 +20,7 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
@@ -142,7 +144,15 @@ final class TestTimelines implements AutoCloseable {
             node = new ComputeNode(
                     binaries,
                     user,
-                    new SnapshotFiles(images, objects, user),
+                    new SnapshotFiles(
+                            images,
+                            objects,
+                            user,
+                            ReadThroughCaches.open(
+                                    root.resolve("native"),
+                                    root.resolve("run").resolve(".readthrough"),
+                                    user,
+                                    ReadThroughSettings.DEFAULT)),
                     root.resolve("run"),
                     compute,
                     (spec, recovery, start, pgWal) -> {

@@ -158,8 +158,8 @@ final class SafekeeperSim {
         TimelineLog.View found = view();
         if (known != null && found != null) {
             world.checker().reopened(this, known, found);
+            diedCutting = false;
         }
-        diedCutting = false;
         network().listen(id.value(), PORT, new Network.Endpoint(next, new WalService()));
         SimRef<SafekeeperCommand> door = new SimRef<>(
                 id.value(),
@@ -304,6 +304,7 @@ final class SafekeeperSim {
             coverage.count(Visited.DIVERGENT_TAILS_CUT);
         }
         verified = view;
+        diedCutting = false;
     }
 
     /** An answer leaves. */

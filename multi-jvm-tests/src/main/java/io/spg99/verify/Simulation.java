@@ -76,7 +76,8 @@ final class Simulation {
         CRASH_OWNER,
         SECOND_OWNER,
         CRASH_WRITER,
-        STOP_WRITER
+        STOP_WRITER,
+        INVALIDATE_SLOT
     }
 
     /** Runs one seed to its end. @throws Violation if a rule is broken */
@@ -405,6 +406,11 @@ final class Simulation {
             case STOP_WRITER -> {
                 if (writer != null && owner.isReady()) {
                     writer.stop();
+                }
+            }
+            case INVALIDATE_SLOT -> {
+                if (writer != null) {
+                    writer.invalidateSlot();
                 }
             }
         }

@@ -244,6 +244,11 @@ final class WriterSim implements SimConnection.Server {
         }
     }
 
+    /** The slot that keeps what the quorum lacks has kept more than max_slot_wal_keep_size. */
+    void invalidateSlot() {
+        kept = Lsn.max(kept, end().segmentStart(GenerationWal.SEGMENT_SIZE));
+    }
+
     /** A fast shutdown: what was written goes to whoever is connected, then it ends. */
     void stop() {
         stopping = true;

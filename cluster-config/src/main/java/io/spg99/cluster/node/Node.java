@@ -245,7 +245,8 @@ public final class Node {
     }
 
     private void startPageserver(PlatformPki pki, Storage storage) throws IOException {
-        PageserverSettings pageserver = PageserverSettings.defaults();
+        PageserverSettings pageserver = PageserverSettings.defaults()
+                .withWalForSnapshot(system.settings().config().getBytes("spg99.pageserver.wal-for-snapshot"));
         RedoWorker worker = RedoWorker.open(
                 storage.binaries(),
                 storage.user(),
@@ -275,7 +276,7 @@ public final class Node {
                 new SnapshotFiles(images, storage.objects(), storage.user(), caches),
                 run,
                 identity,
-                new SafekeeperWal(identity),
+                new SafekeeperWal(identity, storage.objects()),
                 blocking,
                 Clock.systemUTC(),
                 ComputeSettings.defaults());

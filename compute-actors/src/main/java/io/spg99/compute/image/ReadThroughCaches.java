@@ -5,7 +5,6 @@ import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.readthrough.BlockRange;
 import io.spg99.storage.readthrough.ReadThrough;
-import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.readthrough.RelationFile;
@@ -228,18 +227,8 @@ public final class ReadThroughCaches implements AutoCloseable {
         });
     }
 
-    /** The agent of a directory that is read through. */
-    Optional<ReadThrough> agent(Path pgdata) {
+    private Optional<ReadThrough> agent(Path pgdata) {
         return Optional.ofNullable(caches.get(pgdata)).map(cache -> cache.agent);
-    }
-
-    Optional<ReadThroughFigures> figures(Path pgdata) {
-        return agent(pgdata).map(ReadThrough::figures);
-    }
-
-    /** Bytes that a cache may hold. */
-    long limit() {
-        return settings.cacheLimit();
     }
 
     /** Puts a file there that is newer than the snapshot, before the server starts. */

@@ -741,7 +741,8 @@ public final class ReadThrough implements AutoCloseable {
                     failure);
             need.answer.complete(false);
         } else {
-            CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS)
+            // Not by the common pool: it has one thread on a small machine, and others may block that.
+            CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS, Runnable::run)
                     .execute(() -> submit(() -> process(need)));
         }
     }

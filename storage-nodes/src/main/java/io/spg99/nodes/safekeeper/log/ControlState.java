@@ -97,9 +97,9 @@ record ControlState(
                 restored);
     }
 
-    ControlState asVoter() {
+    ControlState withVote(boolean votes) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, horizon, false);
+                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, horizon, !votes);
     }
 
     ControlState withHorizon(Lsn next) {

@@ -99,7 +99,16 @@ record ControlState(
 
     ControlState withVote(boolean votes) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, horizon, !votes);
+                base,
+                promised,
+                history,
+                checkpoint,
+                checkpointRecord,
+                limit,
+                headsFilled,
+                established,
+                horizon,
+                !votes);
     }
 
     ControlState withHorizon(Lsn next) {

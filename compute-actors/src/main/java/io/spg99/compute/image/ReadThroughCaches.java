@@ -289,8 +289,11 @@ public final class ReadThroughCaches implements AutoCloseable {
 
     private static void leave(Cache cache, HotBlocks.Remembered remembered) {
         try {
+            // Nothing is left behind of a timeline that has been deleted meanwhile.
+            if (cache.store.has(cache.snapshot)) {
+                cache.hot.remember(cache.generation, remembered);
+            }
             cache.store.release(cache.generation, cache.snapshot);
-            cache.hot.remember(cache.generation, remembered);
         } catch (IOException e) {
             LOG.info("what was hot is not remembered: generation={} reason={}", cache.generation, e.toString());
         }

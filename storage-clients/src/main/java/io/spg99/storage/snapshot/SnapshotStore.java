@@ -107,6 +107,11 @@ public final class SnapshotStore {
         objects.putIfAbsent(held(generation, manifest), new byte[0]);
     }
 
+    /** Whether a snapshot was not deleted yet, with its whole timeline for instance. */
+    public boolean has(Manifest manifest) throws IOException {
+        return objects.exists(manifests() + name(manifest));
+    }
+
     /** The generation has ended. */
     public void release(int generation, Manifest manifest) throws IOException {
         objects.delete(held(generation, manifest));

@@ -1,8 +1,10 @@
 package io.spg99.bench;
 
+import io.spg99.storage.postgres.Programs;
 import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.LocalPostgres;
+import io.spg99.tests.process.PostgresProcesses;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
@@ -10,7 +12,9 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.concurrent.TimeUnit;
@@ -33,6 +37,21 @@ final class ColdStartBench implements Runnable {
     private static final String QUERY = "SELECT count(*) FROM small";
     private static final Pattern PHASE =
             Pattern.compile("(?m)^spg99_cold_start_seconds_(sum|count)\\{[^}]*phase=\"([^\"]+)\"[^}]*} (\\S+)$");
+
+    /** Megabytes in one transaction. */
+    private static final int FILL_STEP = 64;
+
+    private static final Duration STOP_LIMIT = Duration.ofSeconds(30);
+    private static final Duration SNAPSHOT_LIMIT = Duration.ofMinutes(10);
+
+    @Option(
+            names = "--sizes",
+            defaultValue = "10",
+            split = ",",
+            description =
+                    "Sizes of databases in MB, measured side by side (default: ${DEFAULT-VALUE}). A gigabyte takes some"
+                            + " minutes to fill, and 8 GB of disk.")
+    private List<Integer> sizes;
 
     @Option(names = "--rounds", defaultValue = "30", description = "Measured rounds (default: ${DEFAULT-VALUE}).")
     private int rounds;
@@ -68,53 +87,137 @@ final class ColdStartBench implements Runnable {
     }
 
     private void measure(DevProcess dev, LocalPostgres local) throws Exception {
-        Properties ours = new Properties();
-        ours.setProperty("user", dev.user());
-        ours.setProperty("password", dev.password());
-        try (Connection connection = DriverManager.getConnection(dev.jdbcUrl(), ours)) {
-            fill(connection);
+        List<Sleeper> databases = new ArrayList<>();
+        for (int size : sizes) {
+            Sleeper database = new Sleeper(dev, size);
+            database.create();
+            databases.add(database);
         }
         local.start();
         try (Connection connection = local.connect()) {
-            fill(connection);
+            fill(connection, sizes.getFirst());
         }
         local.stop();
 
-        Samples throughGateway = new Samples();
         Samples fromDirectory = new Samples();
         Map<String, double[]> before = Map.of();
         for (int round = -warmUp; round < rounds; round++) {
             if (round == 0) {
                 before = phases(dev.api());
             }
-            dev.api().stop(dev.get("tenant"), dev.get("database"));
+            for (Sleeper database : databases) {
+                database.stop();
+            }
             TimeUnit.MILLISECONDS.sleep(pauseMillis);
-            Duration wake = timed(() -> ask(DriverManager.getConnection(dev.jdbcUrl(), ours)));
+            System.out.printf("round %3d", round);
+            for (Sleeper database : databases) {
+                Duration wake = timed(() -> ask(database.connect()));
+                if (round == rounds - 1) {
+                    database.measureDisk();
+                }
+                if (round >= 0) {
+                    database.wakes.add(wake);
+                }
+                System.out.printf("  spg99, %d MB %7.1f ms", database.megabytes, wake.toNanos() / 1e6);
+                database.stop();
+            }
             Duration start = timed(() -> {
                 local.start();
                 ask(local.connect());
             });
             local.stop();
             if (round >= 0) {
-                throughGateway.add(wake);
                 fromDirectory.add(start);
             }
-            System.out.printf(
-                    "round %3d  spg99 %7.1f ms  local %7.1f ms%s%n",
-                    round, wake.toNanos() / 1e6, start.toNanos() / 1e6, round < 0 ? "  (warm-up)" : "");
+            System.out.printf("  local %7.1f ms%s%n", start.toNanos() / 1e6, round < 0 ? "  (warm-up)" : "");
         }
-        report(throughGateway, fromDirectory, before, phases(dev.api()));
+        report(databases, fromDirectory, before, phases(dev.api()));
     }
 
-    private void report(Samples ours, Samples local, Map<String, double[]> before, Map<String, double[]> after) {
+    /** A database that is stopped, with a table of a size and a small one. */
+    private static final class Sleeper {
+        private final DevProcess dev;
+        private final int megabytes;
+        private final String name;
+        private final Samples wakes = new Samples();
+        private long disk;
+
+        Sleeper(DevProcess dev, int megabytes) {
+            this.dev = dev;
+            this.megabytes = megabytes;
+            this.name = "mb_" + megabytes;
+        }
+
+        Connection connect() throws SQLException {
+            Properties properties = new Properties();
+            properties.setProperty("user", dev.user());
+            properties.setProperty("password", dev.password());
+            return DriverManager.getConnection(dev.jdbcUrl(name), properties);
+        }
+
+        void create() throws SQLException {
+            ApiClient.Answer made = dev.api()
+                    .post("/v2/tenants/" + dev.get("tenant") + "/dbs", "{\"name\":\"" + name + "\",\"size\":\"L1\"}");
+            if (made.status() != 201) {
+                throw new IllegalStateException("no database: " + made);
+            }
+            dev.api()
+                    .awaitDatabase(
+                            dev.get("tenant"),
+                            name,
+                            STOP_LIMIT,
+                            json -> json.path("state").asText().equals("stopped"));
+            System.out.println("filling a database of " + megabytes + " MB");
+            try (Connection connection = connect()) {
+                fill(connection, megabytes);
+            }
+            stop();
+            System.out.println("waiting for its snapshot");
+            dev.api()
+                    .awaitDatabase(
+                            dev.get("tenant"),
+                            name,
+                            SNAPSHOT_LIMIT,
+                            json -> !json.path("snapshot_lsn").asText().isEmpty()
+                                    && json.path("snapshot_lsn").equals(json.path("wal_lsn")));
+        }
+
+        void stop() {
+            dev.api().stop(dev.get("tenant"), name);
+        }
+
+        /** What its data directory takes right after the start. */
+        void measureDisk() throws Exception {
+            try (Connection connection = connect();
+                    Statement statement = connection.createStatement();
+                    ResultSet row = statement.executeQuery("SELECT pg_backend_pid()")) {
+                row.next();
+                Path directory = PostgresProcesses.workingDirectory(row.getLong(1));
+                String kilobytes = Programs.run(
+                        List.of("du", "-sk", directory.toString()), Map.of("PATH", "/usr/bin:/bin"), "", STOP_LIMIT);
+                disk = Long.parseLong(kilobytes.split("\\s", 2)[0]) * 1024;
+            }
+        }
+    }
+
+    private void report(
+            List<Sleeper> databases, Samples local, Map<String, double[]> before, Map<String, double[]> after) {
         System.out.printf("%nconnect to first row, %d interleaved rounds%n", rounds);
-        System.out.printf("%-34s %10s %10s%n", "", "median ms", "p99 ms");
+        System.out.printf("%-34s %10s %10s %8s %14s%n", "", "median ms", "p99 ms", "ratio", "local disk MB");
+        for (Sleeper database : databases) {
+            System.out.printf(
+                    "%-34s %10.1f %10.1f %8.2f %14.1f%n",
+                    "spg99, stopped database, %d MB".formatted(database.megabytes),
+                    database.wakes.medianMillis(),
+                    database.wakes.percentileMillis(99),
+                    database.wakes.medianMillis() / local.medianMillis(),
+                    database.disk / (double) (1 << 20));
+        }
         System.out.printf(
-                "%-34s %10.1f %10.1f%n", "spg99, stopped database", ours.medianMillis(), ours.percentileMillis(99));
+                "%-34s %10.1f %10.1f %8.2f%n",
+                "PostgreSQL, local directory", local.medianMillis(), local.percentileMillis(99), 1.0);
         System.out.printf(
-                "%-34s %10.1f %10.1f%n",
-                "PostgreSQL, local directory", local.medianMillis(), local.percentileMillis(99));
-        System.out.printf("ratio of the medians: %.2f%n", ours.medianMillis() / local.medianMillis());
+                "ratio of the medians: %.2f%n", databases.getFirst().wakes.medianMillis() / local.medianMillis());
         System.out.printf("%nwhere our time goes, mean ms (phases overlap; see docs/COLD-START.md)%n");
         after.forEach((phase, now) -> {
             double[] then = before.getOrDefault(phase, new double[2]);
@@ -135,11 +238,17 @@ final class ColdStartBench implements Runnable {
         return phases;
     }
 
-    private static void fill(Connection connection) throws SQLException {
-        try (connection;
-                Statement statement = connection.createStatement()) {
+    private static void fill(Connection connection, int megabytes) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
             statement.execute(
                     "CREATE TABLE small AS SELECT g AS id, md5(g::text) AS text FROM generate_series(1, 1000) g");
+            statement.execute("CREATE TABLE large (id int, text text)");
+            for (int done = 0; done < megabytes; done += FILL_STEP) {
+                // Seven rows to a block.
+                int rows = Math.min(FILL_STEP, megabytes - done) * 7 * 128;
+                statement.execute(
+                        "INSERT INTO large SELECT g, repeat(md5(g::text), 34) FROM generate_series(1, " + rows + ") g");
+            }
         }
     }
 

@@ -144,14 +144,14 @@ final class CommitBench implements Runnable {
         return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
     }
 
-    private static Connection connect(DevProcess dev) throws SQLException {
+    static Connection connect(DevProcess dev) throws SQLException {
         Properties properties = new Properties();
         properties.setProperty("user", dev.user());
         properties.setProperty("password", dev.password());
         return DriverManager.getConnection(dev.jdbcUrl() + "&options=-c%20spg99.pool_mode=session", properties);
     }
 
-    private static Map<String, String> gateway(DevProcess dev) {
+    static Map<String, String> gateway(DevProcess dev) {
         return Map.of(
                 "PGHOST", dev.get("gateway_host"),
                 "PGPORT", dev.get("gateway_port"),

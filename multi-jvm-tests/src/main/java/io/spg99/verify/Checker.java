@@ -188,7 +188,7 @@ final class Checker {
         Lsn from = known == null
                 ? view.history().begin()
                 : Lsn.min(changed, view.history().commonEnd(view.flushed(), known.history(), known.flushed()));
-        verify(safekeeper, view, Lsn.max(from, view.history().begin()));
+        verify(safekeeper, view, Lsn.max(from, view.horizon()));
         safekeeper.verified(view);
         if (known == null
                 || !known.history().equals(view.history())
@@ -200,6 +200,28 @@ final class Checker {
                         < view.flushed().segment(GenerationWal.SEGMENT_SIZE)) {
             coverage.count(Visited.SEGMENTS_COMPLETED);
         }
+    }
+
+    /** WAL before {@code position} is removed from a Safekeeper. */
+    void removed(SafekeeperSim safekeeper, Lsn position, Lsn horizon) {
+        if (position.isAfter(horizon)) {
+            throw new Violation(
+                    "W6",
+                    "%s removes WAL before %s, a snapshot lies beyond %s and that is archived"
+                            .formatted(safekeeper, position, horizon));
+        }
+    }
+
+    /** WAL is archived, and part of a snapshot. */
+    void archived(WalHistory history, Lsn end) {
+        Lsn quorum = quorum(history.last().generation());
+        if (end.isAfter(quorum)) {
+            throw new Violation(
+                    "W6",
+                    "generation=%d is archived up to %s, two Safekeepers have it up to %s"
+                            .formatted(history.last().generation(), end, quorum));
+        }
+        committed("archived", history, end);
     }
 
     private void verify(SafekeeperSim safekeeper, TimelineLog.View view, Lsn from) {

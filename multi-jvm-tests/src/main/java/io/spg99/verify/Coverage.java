@@ -45,6 +45,10 @@ final class Coverage {
         MESSAGES_OVERTAKEN,
         CONNECTIONS_WHILE_THE_FORMER_WAS_HALF_OPEN,
         SEGMENTS_COMPLETED,
+        SNAPSHOTS_PUBLISHED,
+        SEGMENTS_REMOVED,
+        /** A Safekeeper lacked what the others had removed. */
+        LOGS_BEGUN_AT_THE_HORIZON,
         READS_AT_THE_QUORUM_POSITION,
         CRASH_PROBES
     }

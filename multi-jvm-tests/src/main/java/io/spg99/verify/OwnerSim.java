@@ -98,7 +98,15 @@ final class OwnerSim {
                     }
                 });
             case QuorumEvent.Advanced advanced -> {
-                // Snapshots are not simulated.
+                scheduler.at(
+                        null,
+                        scheduler.between(1, 2000) * Scheduler.MILLI,
+                        () -> world.archive().publish(advanced.history(), advanced.end()));
+                scheduler.at(
+                        instance,
+                        scheduler.between(1, 3000) * Scheduler.MILLI,
+                        () -> quorum.onCommand(new QuorumCommand.Horizon(
+                                world.archive().newest().horizon())));
             }
         }
     }

@@ -84,7 +84,8 @@ final class SafekeeperSim {
     }
 
     private SimDisk newDisk() {
-        return new SimDisk(scheduler, coverage, GenerationWal.SEGMENT_SIZE, this::diskStep, this::writing);
+        return new SimDisk(
+                scheduler, coverage, GenerationWal.SEGMENT_SIZE, this::diskStep, this::writing, this::removing);
     }
 
     SafekeeperId id() {
@@ -267,6 +268,14 @@ final class SafekeeperSim {
         }
     }
 
+    private void removing(long number) {
+        world.checker()
+                .removed(
+                        this,
+                        new Lsn(number * GenerationWal.SEGMENT_SIZE),
+                        world.archive().newest().horizon());
+    }
+
     private Network network() {
         return world.network();
     }
@@ -307,6 +316,9 @@ final class SafekeeperSim {
                         .commonEnd(verified.flushed(), view.history(), view.flushed())
                         .equals(verified.flushed())) {
             coverage.count(Visited.DIVERGENT_TAILS_CUT);
+        }
+        if (verified != null && verified.flushed().isBefore(view.horizon())) {
+            coverage.count(Visited.LOGS_BEGUN_AT_THE_HORIZON);
         }
         verified = view;
         diedCutting = false;

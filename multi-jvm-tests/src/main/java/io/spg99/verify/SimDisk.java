@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongConsumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +34,9 @@ final class SimDisk implements WalDisk {
     /** Called before every write of WAL. */
     private final Runnable writing;
 
+    /** Called with the first segment that stays before others are removed. */
+    private final LongConsumer removing;
+
     private final Map<Segment, byte[]> durable = new HashMap<>();
     private final Map<Segment, byte[]> cached = new HashMap<>();
     private final List<Write> unsynced = new ArrayList<>();
@@ -44,12 +48,19 @@ final class SimDisk implements WalDisk {
     private boolean failSync;
     private boolean full;
 
-    SimDisk(Scheduler scheduler, Coverage coverage, int segmentSize, Runnable step, Runnable writing) {
+    SimDisk(
+            Scheduler scheduler,
+            Coverage coverage,
+            int segmentSize,
+            Runnable step,
+            Runnable writing,
+            LongConsumer removing) {
         this.scheduler = scheduler;
         this.coverage = coverage;
         this.segmentSize = segmentSize;
         this.step = step;
         this.writing = writing;
+        this.removing = removing;
     }
 
     void failNextSync() {
@@ -131,6 +142,9 @@ final class SimDisk implements WalDisk {
             }
 
             @Override
+            public void removeBefore(long number) {}
+
+            @Override
             public void sync() {}
 
             @Override
@@ -179,6 +193,19 @@ final class SimDisk implements WalDisk {
         byte[] file = cached.computeIfAbsent(segment, any -> new byte[segmentSize]);
         System.arraycopy(content, 0, file, offset, content.length);
         unsynced.add(new Write(segment, offset, content));
+    }
+
+    @Override
+    public void removeBefore(long number) {
+        step.run();
+        removing.accept(number);
+        int before = cached.size();
+        cached.keySet().removeIf(segment -> segment.number() < number);
+        durable.keySet().removeIf(segment -> segment.number() < number);
+        unsynced.removeIf(write -> write.segment().number() < number);
+        if (cached.size() < before) {
+            coverage.count(Visited.SEGMENTS_REMOVED);
+        }
     }
 
     @Override

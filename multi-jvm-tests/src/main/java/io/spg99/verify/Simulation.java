@@ -32,6 +32,7 @@ final class Simulation {
     private final Logger logger;
     private final Network network;
     private final Checker checker;
+    private final ArchiveSim archive;
     private final TimelineBase base;
     private final Map<SafekeeperId, SafekeeperSim> safekeepers = new TreeMap<>();
     private final List<OwnerSim> owners = new ArrayList<>();
@@ -92,6 +93,7 @@ final class Simulation {
         GenerationWal creation = GenerationWal.creation(scheduler.random().split());
         this.base = creation.base();
         this.checker = new Checker(scheduler, coverage, creation);
+        this.archive = new ArchiveSim(base, checker, coverage);
         faultEvery = scheduler.between(100, 1500) * Scheduler.MILLI;
         faultsUntil = scheduler.between(4, 14) * Scheduler.SECOND;
         commitInterval = scheduler.between(20, 200) * Scheduler.MILLI;
@@ -131,6 +133,10 @@ final class Simulation {
 
     Checker checker() {
         return checker;
+    }
+
+    ArchiveSim archive() {
+        return archive;
     }
 
     TimelineBase base() {

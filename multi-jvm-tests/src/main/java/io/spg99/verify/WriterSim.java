@@ -110,8 +110,20 @@ final class WriterSim implements SimConnection.Server {
 
     private void run() {
         TimelineBase base = world.base();
+        ArchiveSim.Snapshot snapshot = world.archive().newest();
+        Lsn position = snapshot.position();
+        if (position.isAfter(start.end())) {
+            scheduler.say(() -> "is superseded: a snapshot ends at " + position);
+            scheduler.at(null, 0, () -> kill());
+            return;
+        }
+        if (!snapshot.history()
+                .commonEnd(position, start.history(), start.end())
+                .equals(position)) {
+            throw new Violation("one history", instance + " does not begin with what a snapshot holds: " + position);
+        }
         WalRecordWalker walker = new WalRecordWalker(
-                base.systemIdentifier(), base.segmentSize(), start.history(), base.start(), Lsn.ZERO);
+                base.systemIdentifier(), base.segmentSize(), start.history(), position, snapshot.record());
         WalFetch fetch = new WalFetch(
                 base.timeline(),
                 SafekeeperSim.COMPUTE,
@@ -119,9 +131,13 @@ final class WriterSim implements SimConnection.Server {
                 world.network().connector(instance),
                 new SimThreads(scheduler, instance, () -> 0));
         try {
-            fetch.fetch(start.sources(), start.history(), base.start(), start.end(), (at, bytes) -> {
+            fetch.fetch(start.sources(), start.history(), snapshot.horizon(), start.end(), (at, bytes) -> {
                 world.checker().right(start.history(), at, bytes);
-                walker.accept(bytes);
+                long known = position.minus(at);
+                if (known < bytes.remaining()) {
+                    bytes.position(bytes.position() + (int) Math.max(known, 0));
+                    walker.accept(bytes);
+                }
             });
         } catch (MalformedWalException e) {
             throw new Violation("one history", instance + " cannot read its WAL: " + e.getMessage(), e);

@@ -8,6 +8,7 @@ import io.spg99.compute.generation.ComputeGeneration;
 import io.spg99.compute.generation.ComputeNode;
 import io.spg99.compute.generation.ComputeSettings;
 import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.image.ReadThroughCaches;
 import io.spg99.compute.image.SnapshotFiles;
 import io.spg99.gateway.pool.ConnectionPools;
 import io.spg99.gateway.pool.PoolsSettings;
@@ -39,11 +40,13 @@ import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.WalQuorum;
 import io.spg99.storage.quorum.WalQuorumSettings;
+import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.ReceptionistSafekeepers;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
+import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.sql.SQLException;
 import java.time.Clock;
@@ -51,6 +54,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
@@ -241,7 +245,8 @@ public final class Node {
     }
 
     private void startPageserver(PlatformPki pki, Storage storage) throws IOException {
-        PageserverSettings pageserver = PageserverSettings.defaults();
+        PageserverSettings pageserver = PageserverSettings.defaults()
+                .withWalForSnapshot(system.settings().config().getBytes("spg99.pageserver.wal-for-snapshot"));
         RedoWorker worker = RedoWorker.open(
                 storage.binaries(),
                 storage.user(),
@@ -257,13 +262,21 @@ public final class Node {
     private DatabaseServices computeServices(PlatformPki pki, Storage storage, Catalog catalog) throws IOException {
         BaseImages images = storage.images();
         TlsIdentity identity = pki.internal(TlsIdentity.COMPUTE);
+        Path run = settings.postgres().resolve("run");
+        Optional<ReadThroughCaches> caches = ReadThroughCaches.open(
+                storage.binaries().home().resolveSibling("native"),
+                run.resolve(".readthrough"),
+                storage.user(),
+                ReadThroughSettings.DEFAULT.withCacheLimit(
+                        system.settings().config().getBytes("spg99.compute.cache-limit")));
+        caches.ifPresent(running -> resources.add(0, running));
         ComputeNode compute = new ComputeNode(
                 storage.binaries(),
                 storage.user(),
-                new SnapshotFiles(images, storage.objects(), storage.user()),
-                settings.postgres().resolve("run"),
+                new SnapshotFiles(images, storage.objects(), storage.user(), caches),
+                run,
                 identity,
-                new SafekeeperWal(identity),
+                new SafekeeperWal(identity, storage.objects()),
                 blocking,
                 Clock.systemUTC(),
                 ComputeSettings.defaults());

@@ -3,10 +3,12 @@ package io.spg99.cluster.node;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.compute.generation.Recovery;
 import io.spg99.compute.generation.WalProvider;
+import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.replication.PgReplicationConnection;
 import io.spg99.storage.replication.ReplicationConnection;
 import io.spg99.storage.replication.ReplicationException;
 import io.spg99.storage.replication.ReplicationTarget;
+import io.spg99.storage.safekeeper.WalArchive;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.safekeeper.WalSource;
@@ -22,7 +24,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Fetches the WAL of a generation from Safekeepers. Connects while the promises are asked for, to the Safekeeper that gave
+ * Brings a new generation's WAL from the Safekeepers, and from the archive what they have removed. Connects while the promises are asked for, to the Safekeeper that gave
  * the last one its WAL: likely it is the right one again, and if not, nothing but a connection was wasted.
  */
 final class SafekeeperWal implements WalProvider {
@@ -35,14 +37,16 @@ final class SafekeeperWal implements WalProvider {
     }
 
     private final TlsIdentity identity;
+    private final ObjectStore objects;
 
     /** By application name. Each goes with its fetch, or with its generation. */
     private final Map<String, Ahead> connecting = new ConcurrentHashMap<>();
 
     private volatile @Nullable WalSource last;
 
-    SafekeeperWal(TlsIdentity identity) {
+    SafekeeperWal(TlsIdentity identity, ObjectStore objects) {
         this.identity = identity;
+        this.objects = objects;
     }
 
     private static String name(GenerationSpec spec) {
@@ -74,7 +78,8 @@ final class SafekeeperWal implements WalProvider {
                 spec.base().timeline(), identity, name(spec), target -> connection(spec, target), Threads.JVM);
         try (WalSegmentFiles files =
                 new WalSegmentFiles(pgWal, recovery.history(), spec.base().segmentSize())) {
-            fetch.fetch(recovery.sources(), recovery.history(), start, recovery.end(), files);
+            new WalArchive(objects, spec.base().timeline(), spec.base().segmentSize())
+                    .fetch(fetch, recovery.sources(), recovery.history(), start, recovery.end(), files);
         } finally {
             forget(spec);
         }

@@ -329,6 +329,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private void serve() {
         timers.cancel(Timer.DEADLINE);
         become(State.SERVING, "managed configuration holds");
+        node.serving(spec);
         owner.tell(new GenerationEvent.Configured(
                 spec.generation(),
                 ManagedConfiguration.VERSION,

@@ -110,7 +110,7 @@ public class ComputeNode implements AutoCloseable {
         }
         this.guard = NativeLibrary.install("spg99_guard", binaries.home().resolveSibling("native"));
         this.configuration = new ServerConfiguration(settings, user, guard, TlsFiles.copy(tls, tlsDirectory, user));
-        this.spares = new SpareServers(this.run.resolve(SPARE_DIRECTORY), this::launchSpare);
+        this.spares = new SpareServers(this.run.resolve(SPARE_DIRECTORY), this::launchSpare, this::removeDirectory);
         if (guard.isEmpty()) {
             LOG.warn(
                     "running without the guard, for it was not built: a commit that is cancelled while it waits for the"
@@ -175,7 +175,7 @@ public class ComputeNode implements AutoCloseable {
             configuration.write(pgdata);
         }
         try {
-            images.materialize(spec.image(), spec.base(), pgdata);
+            images.materialize(spec.image(), spec.base(), spec.generation(), pgdata);
             configuration.writeAccess(spec, pgdata);
         } catch (IOException | RuntimeException e) {
             spare.ifPresent(PostgresProcess::kill);
@@ -236,7 +236,8 @@ public class ComputeNode implements AutoCloseable {
     }
 
     private PostgresProcess launchHeld(Path directory, Consumer<String> log) throws IOException {
-        return PostgresProcess.start(new PostgresProcess.Launch(binaries, user, directory, Map.of(), true, log));
+        return PostgresProcess.start(new PostgresProcess.Launch(
+                binaries, user, directory, images.environment(directory), Map.of(), true, log));
     }
 
     /**
@@ -276,7 +277,13 @@ public class ComputeNode implements AutoCloseable {
         Consumer<String> log = log(spec);
         CompletableFuture<PostgresProcess> started = new CompletableFuture<>();
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
-                binaries, user, pgdata(spec), startSettings(spec, recovery, port), false, line -> {
+                binaries,
+                user,
+                pgdata(spec),
+                images.environment(pgdata(spec)),
+                startSettings(spec, recovery, port),
+                false,
+                line -> {
                     if (line.endsWith(RECOVERING)) {
                         started.thenAccept(ComputeNode::promote);
                     }
@@ -321,6 +328,11 @@ public class ComputeNode implements AutoCloseable {
     /** Step: managed configuration. */
     void configure(GenerationSpec spec, WriterAddress writer) throws IOException, SQLException {
         ManagedConfiguration.apply(spec, writer.socket().orElseThrow());
+    }
+
+    /** The generation serves. Does not block. */
+    void serving(GenerationSpec spec) {
+        images.serving(pgdata(spec));
     }
 
     /** Step, before an orderly stop: sequences will go on without a gap. */
@@ -371,9 +383,9 @@ public class ComputeNode implements AutoCloseable {
         }
     }
 
-    private static void removeDirectory(Path directory) throws IOException {
+    private void removeDirectory(Path directory) throws IOException {
         removeRemains(directory);
-        FileTree.delete(directory);
+        images.remove(directory);
     }
 
     /** Ends what runs there, and removes what lies elsewhere. */

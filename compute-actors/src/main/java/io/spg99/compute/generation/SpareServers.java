@@ -41,19 +41,27 @@ final class SpareServers implements AutoCloseable {
         PostgresProcess make(String image, Path directory) throws IOException;
     }
 
+    /** Ends what runs in a directory, and removes it with all that belongs to it. */
+    @FunctionalInterface
+    interface Remover {
+        void remove(Path directory) throws IOException;
+    }
+
     private record Spare(String image, Path directory, PostgresProcess server) {}
 
     private final Path directory;
     private final Maker maker;
+    private final Remover remover;
     private final AtomicReference<@Nullable Spare> waiting = new AtomicReference<>();
     private final AtomicLong made = new AtomicLong();
     private final ScheduledThreadPoolExecutor executor = new ScheduledThreadPoolExecutor(
             1, task -> Thread.ofPlatform().name("spare-servers").daemon().unstarted(task));
 
     /** @param directory for its data directories, in the file system of the generations'; made when needed */
-    SpareServers(Path directory, Maker maker) {
+    SpareServers(Path directory, Maker maker, Remover remover) {
         this.directory = directory;
         this.maker = maker;
+        this.remover = remover;
         executor.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     }
 
@@ -122,8 +130,7 @@ final class SpareServers implements AutoCloseable {
 
     private void removeDirectory(Path place) {
         try {
-            PostgresProcess.removeRemains(place);
-            FileTree.delete(place);
+            remover.remove(place);
         } catch (IOException e) {
             LOG.warn("a spare server's directory could not be removed: directory={}", place, e);
         }

@@ -138,6 +138,20 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     }
 
     @Override
+    public Map<String, String> environment(Path directory) {
+        return Map.of();
+    }
+
+    @Override
+    public Lsn materialize(String image, TimelineBase base, int generation, Path pgdata) throws IOException {
+        return materialize(image, base, pgdata);
+    }
+
+    /**
+     * Makes {@code pgdata}, which was {@linkplain #layOut laid out} and is not used yet, what the timeline begins with. Blocks.
+     *
+     * @return where the WAL begins that is to be replayed on these files; the start of a segment
+     */
     public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
         Cached cached = load(image);
         if (!cached.info().start().equals(base.start()) || cached.info().segmentSize() != base.segmentSize()) {
@@ -179,6 +193,14 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** An image knows nothing of a timeline's writers. */
     @Override
     public void bequeath(TimelineBase base, Path pgdata) {}
+
+    @Override
+    public void serving(Path pgdata) {}
+
+    @Override
+    public void remove(Path directory) throws IOException {
+        FileTree.delete(directory);
+    }
 
     /** The files of an image, not to be changed. */
     public Path files(String image) throws IOException {

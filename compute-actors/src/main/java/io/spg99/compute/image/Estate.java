@@ -4,6 +4,7 @@ import com.github.luben.zstd.ZstdInputStream;
 import com.github.luben.zstd.ZstdOutputStream;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.readthrough.RelationFile;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
 import java.io.BufferedInputStream;
@@ -15,6 +16,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
@@ -36,9 +38,11 @@ final class Estate {
 
     private final ObjectStore objects;
     private final String prefix;
+    private final Optional<ReadThroughCaches> caches;
 
-    Estate(ObjectStore objects, TimelineId timeline) {
+    Estate(ObjectStore objects, TimelineId timeline, Optional<ReadThroughCaches> caches) {
         this.objects = objects;
+        this.caches = caches;
         this.prefix = "timelines/" + timeline + "/estate/";
     }
 
@@ -75,7 +79,7 @@ final class Estate {
     }
 
     /** The statistics first, then the free space maps that were written since the server was configured. */
-    private static List<Path> changed(Path pgdata) throws IOException {
+    private List<Path> changed(Path pgdata) throws IOException {
         FileTime since = Files.getLastModifiedTime(pgdata.resolve("pg_hba.conf"));
         Path statistics = pgdata.resolve(STATISTICS);
         try (Stream<Path> base = Files.walk(pgdata.resolve("base"));
@@ -90,12 +94,24 @@ final class Estate {
                 found.add(statistics);
             }
             for (Path map : maps) {
-                if (Files.getLastModifiedTime(map).compareTo(since) >= 0) {
+                if (isChanged(pgdata, map, since)) {
                     found.add(map);
                 }
             }
             return found;
         }
+    }
+
+    /** A file that was only read through looks as if it had been written to; one that was written to may lack blocks. */
+    private boolean isChanged(Path pgdata, Path map, FileTime since) throws IOException {
+        Optional<RelationFile> file = RelationFile.parse(pgdata.relativize(map).toString());
+        if (caches.isPresent() && file.isPresent()) {
+            Optional<Boolean> changed = caches.get().changed(pgdata, file.get());
+            if (changed.isPresent()) {
+                return changed.get();
+            }
+        }
+        return Files.getLastModifiedTime(map).compareTo(since) >= 0;
     }
 
     /** Unpacks what {@code generation} left at {@code end}, if it did. */
@@ -116,6 +132,7 @@ final class Estate {
                 Path parent = file.getParent();
                 if (parent != null && Files.isDirectory(parent, LinkOption.NOFOLLOW_LINKS)) {
                     user.writePrivate(file, tar.readAllBytes());
+                    caches.ifPresent(running -> running.adopt(pgdata, file));
                 }
             }
         }

@@ -16,20 +16,23 @@ import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Generations start on the newest snapshot of their timeline, or on its base image while there is none. All files are brought
- * before the start: a copy of the base image, in which what the snapshot has otherwise is overwritten.
+ * Generations start on the newest snapshot of their timeline, or on its base image while there is none: on a copy of the image
+ * that has what PostgreSQL must have to start, while everything else is read through; or, where that cannot be, on all files.
  */
 public final class SnapshotFiles implements StartFiles {
 
     private final BaseImages images;
     private final ObjectStore objects;
     private final OsUser user;
+    private final Optional<ReadThroughCaches> caches;
 
     /** Of base images, which never change. */
     private final Map<String, DataDirectory.Content> contents = new ConcurrentHashMap<>();
 
-    public SnapshotFiles(BaseImages images, ObjectStore objects, OsUser user) {
+    /** @param caches empty: all files are brought before a start */
+    public SnapshotFiles(BaseImages images, ObjectStore objects, OsUser user, Optional<ReadThroughCaches> caches) {
         this.images = images;
+        this.caches = caches;
         this.objects = objects;
         this.user = user;
     }
@@ -37,14 +40,25 @@ public final class SnapshotFiles implements StartFiles {
     @Override
     public void layOut(String image, Path directory) throws IOException {
         images.layOut(image, directory);
+        if (caches.isPresent()) {
+            caches.get().layOut(directory);
+        }
     }
 
     @Override
-    public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
+    public Map<String, String> environment(Path directory) throws IOException {
+        return caches.isPresent() ? caches.get().environment(directory) : Map.of();
+    }
+
+    @Override
+    public Lsn materialize(String image, TimelineBase base, int generation, Path pgdata) throws IOException {
         SnapshotStore store = new SnapshotStore(objects, base.timeline());
         Optional<Manifest> newest = store.newest();
         Lsn start = images.materialize(image, base, pgdata);
         if (newest.isEmpty()) {
+            if (caches.isPresent()) {
+                caches.get().startWhole(pgdata);
+            }
             return start;
         }
         Manifest manifest = newest.get();
@@ -55,7 +69,12 @@ public final class SnapshotFiles implements StartFiles {
                     + manifest.end() + " image=" + manifest.image());
         }
         Path files = images.files(image);
-        new DataDirectory(pgdata).hydrate(new SnapshotReader(store, manifest, files), content(image, files), user);
+        SnapshotReader reader = new SnapshotReader(store, manifest, files);
+        if (caches.isPresent()) {
+            caches.get().start(store, objects, reader, base, generation, content(image, files), pgdata);
+        } else {
+            new DataDirectory(pgdata).hydrate(reader, content(image, files), user);
+        }
         return manifest.walStart();
     }
 
@@ -69,9 +88,18 @@ public final class SnapshotFiles implements StartFiles {
         return known;
     }
 
+    private Estate estate(TimelineBase base) {
+        return new Estate(objects, base.timeline(), caches);
+    }
+
     @Override
     public void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) throws IOException {
-        new Estate(objects, base.timeline()).give(parent, end, pgdata, user);
+        estate(base).give(parent, end, pgdata, user);
+    }
+
+    @Override
+    public void serving(Path pgdata) {
+        caches.ifPresent(running -> running.serving(pgdata));
     }
 
     @Override
@@ -79,12 +107,23 @@ public final class SnapshotFiles implements StartFiles {
         PgControl control = PgControl.read(pgdata);
         if (control.systemIdentifier() == base.systemIdentifier()
                 && control.checkpoint().isAfter(base.end())) {
-            new Estate(objects, base.timeline()).take(control.timeline(), control.shutdownEnd(), pgdata);
+            estate(base).take(control.timeline(), control.shutdownEnd(), pgdata);
         }
     }
 
     @Override
     public void discard(String image, Path pgdata) throws IOException {
+        if (caches.isPresent()) {
+            caches.get().end(pgdata);
+        }
         images.discard(image, pgdata);
+    }
+
+    @Override
+    public void remove(Path directory) throws IOException {
+        if (caches.isPresent()) {
+            caches.get().end(directory);
+        }
+        images.remove(directory);
     }
 }

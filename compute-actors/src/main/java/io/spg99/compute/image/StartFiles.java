@@ -4,6 +4,7 @@ import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Map;
 
 /** Port: where a generation's files come from. */
 public interface StartFiles {
@@ -16,14 +17,18 @@ public interface StartFiles {
      */
     void layOut(String image, Path directory) throws IOException;
 
+    /** What a server that is started over a directory that was laid out must have in its environment. Blocks. */
+    Map<String, String> environment(Path directory) throws IOException;
+
     /**
      * Makes {@code pgdata}, which was {@linkplain #layOut laid out} and is not used yet, hold the newest complete state of the
-     * timeline (all there is in object storage is in every later generation's history). Blocks.
+     * timeline (all there is in object storage is in every later generation's history), or enough of it for a server with
+     * the {@link #environment} that this directory was laid out for. Blocks.
      *
      * @param image key of the timeline's base image
      * @return where the WAL begins that is to be replayed on these files; the start of a segment
      */
-    Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException;
+    Lsn materialize(String image, TimelineBase base, int generation, Path pgdata) throws IOException;
 
     /**
      * Brings to {@code pgdata}, which was materialized, what PostgreSQL does not write to the WAL and the last writer left at an
@@ -31,6 +36,9 @@ public interface StartFiles {
      * exactly {@code end}. Blocks.
      */
     void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) throws IOException;
+
+    /** The server over {@code pgdata} serves. Does not block. */
+    void serving(Path pgdata);
 
     /** Keeps that of a writer that has shut down in order, and whose WAL ends with its shutdown checkpoint. Blocks. */
     void bequeath(TimelineBase base, Path pgdata) throws IOException;
@@ -40,4 +48,10 @@ public interface StartFiles {
      * generation wrote there. Nothing uses it any more. Blocks.
      */
     void discard(String image, Path pgdata) throws IOException;
+
+    /**
+     * As {@link #discard} for a directory of which nothing is known but that it was laid out, perhaps by an earlier run of the
+     * program: removes it, and what belongs to it elsewhere. Blocks.
+     */
+    void remove(Path directory) throws IOException;
 }

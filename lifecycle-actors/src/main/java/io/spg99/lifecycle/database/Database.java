@@ -1322,6 +1322,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {
         if (reply instanceof PageserverReply.Snapshot snapshot) {
             life.snapshotEnd = Optional.of(snapshot.end());
+            life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
         }
         return Effect().none();
     }

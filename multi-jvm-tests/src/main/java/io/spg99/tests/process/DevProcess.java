@@ -12,6 +12,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 
 /** {@code spg99 dev} as a child process on this process's class path. */
@@ -39,6 +40,15 @@ public final class DevProcess implements AutoCloseable {
         }
     }
 
+    /** @param environment beside this JVM's */
+    public static DevProcess start(Path data, Map<String, String> environment, String... options) {
+        try {
+            return ready(launch(data, environment, options), data);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     /** Waits until a process that {@link #launch} started says that it is ready. */
     public static DevProcess ready(Process process, Path data) throws IOException {
         ProcessOutput.of(process).await("psql ", START_LIMIT);
@@ -48,6 +58,10 @@ public final class DevProcess implements AutoCloseable {
 
     /** Starts {@code dev} without waiting; its output is on the process's standard output. */
     public static Process launch(Path data, String... options) throws IOException {
+        return launch(data, Map.of(), options);
+    }
+
+    private static Process launch(Path data, Map<String, String> environment, String... options) throws IOException {
         List<String> command = new ArrayList<>(List.of("dev", "--data", data.toString()));
         List<String> given = List.of(options);
         for (String port : List.of("--http-port", "--gateway-port")) {
@@ -56,7 +70,7 @@ public final class DevProcess implements AutoCloseable {
             }
         }
         command.addAll(given);
-        return JavaProcess.start(command);
+        return JavaProcess.start(List.of(), environment, List.of("-Xmx1g"), command);
     }
 
     public static int freePort() throws IOException {

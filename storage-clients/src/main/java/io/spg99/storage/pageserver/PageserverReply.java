@@ -9,8 +9,12 @@ public sealed interface PageserverReply extends StorageMessage {
 
     TimelineId timeline();
 
-    /** The newest snapshot ends at {@code end}. */
-    record Snapshot(TimelineId timeline, Lsn end) implements PageserverReply {}
+    /**
+     * The newest snapshot ends at {@code end}.
+     *
+     * @param horizon start of the first WAL segment that a start on it needs; everything before that is archived
+     */
+    record Snapshot(TimelineId timeline, Lsn end, Lsn horizon) implements PageserverReply {}
 
     record Forgotten(TimelineId timeline) implements PageserverReply {}
 }

@@ -1,6 +1,7 @@
 package io.spg99.storage.quorum;
 
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
 import org.apache.pekko.actor.typed.ActorRef;
 
 /** What a Database actor asks of its WAL quorum (a child actor, never remote). Every answer comes within a deadline. */
@@ -23,6 +24,12 @@ public sealed interface QuorumCommand {
      */
     record Follow(int generation, WriterAddress writer, ActorRef<QuorumReply> replyTo, ActorRef<QuorumEvent> owner)
             implements QuorumCommand {}
+
+    /**
+     * WAL before {@code horizon} is archived, and below a published snapshot: Safekeepers may remove it (W6). They do while a
+     * writer is followed, up to where that one began. No answer.
+     */
+    record Horizon(Lsn horizon) implements QuorumCommand {}
 
     /** The writer is gone: nobody follows it any longer. No answer. */
     record Release(int generation) implements QuorumCommand {}

@@ -137,6 +137,9 @@ public final class QuorumProtocol {
 
     private Lsn quorum = Lsn.ZERO;
 
+    /** WAL before it is archived and below a published snapshot, as somebody has said who knows. */
+    private Lsn horizon;
+
     /** Safekeepers that the writer can give nothing any more, and where they stand. */
     private final Map<SafekeeperId, Lsn> stranded = new TreeMap<>();
 
@@ -166,6 +169,7 @@ public final class QuorumProtocol {
         this.settings = settings;
         this.timers = timers;
         this.nextRetry = settings.firstRetry();
+        this.horizon = base.start();
         this.replies = replies;
         this.log = log;
     }
@@ -175,6 +179,7 @@ public final class QuorumProtocol {
             case QuorumCommand.Create create -> onCreate(create);
             case QuorumCommand.Prepare prepare -> onPrepare(prepare);
             case QuorumCommand.Follow follow -> onFollow(follow);
+            case QuorumCommand.Horizon told -> onHorizon(told);
             case QuorumCommand.Release release -> onRelease(release);
             case QuorumCommand.GetPositions get -> onGetPositions(get);
             case QuorumCommand.Delete delete -> onDelete(delete);
@@ -250,6 +255,28 @@ public final class QuorumProtocol {
             safekeeper.tell(new SafekeeperCommand.Detach(timeline, generation, replies));
             safekeeper.tell(new SafekeeperCommand.GetPosition(timeline, replies));
         });
+    }
+
+    private void onHorizon(QuorumCommand.Horizon told) {
+        horizon = Lsn.max(horizon, told.horizon().segmentStart(base.segmentSize()));
+        if (phase == Phase.FOLLOWING && asker == null) {
+            safekeepers.reachable().forEach(this::trim);
+        }
+    }
+
+    /** Where WAL may begin that is part of the chosen history's past. */
+    private Lsn horizonOf(QuorumDecision chosen) {
+        return Lsn.min(horizon, chosen.end()).segmentStart(base.segmentSize());
+    }
+
+    private void trim(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
+        QuorumDecision chosen = decision;
+        if (chosen != null && established.contains(id)) {
+            Lsn begin = horizonOf(chosen);
+            if (begin.isAfter(base.start())) {
+                safekeeper.tell(new SafekeeperCommand.Trim(timeline, generation, begin));
+            }
+        }
     }
 
     private void onGetPositions(QuorumCommand.GetPositions get) {
@@ -349,7 +376,13 @@ public final class QuorumProtocol {
 
     private void sendEstablish(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper, QuorumDecision chosen) {
         safekeeper.tell(new SafekeeperCommand.Establish(
-                timeline, generation, chosen.history(), chosen.end(), donorsFor(id, chosen), replies));
+                timeline,
+                generation,
+                chosen.history(),
+                chosen.end(),
+                horizonOf(chosen),
+                donorsFor(id, chosen),
+                replies));
     }
 
     /**
@@ -401,6 +434,7 @@ public final class QuorumProtocol {
             attach(id, safekeeper);
         } else {
             safekeeper.tell(new SafekeeperCommand.GetPosition(timeline, replies));
+            trim(id, safekeeper);
         }
     }
 
@@ -476,6 +510,7 @@ public final class QuorumProtocol {
         lost.remove(id);
         sources.put(id, promise.source());
         flushed.put(id, promise.flushed());
+        horizon = Lsn.max(horizon, promise.horizon());
         switch (phase) {
             case PROMISING -> {
                 if (promised.size() == SafekeeperId.ALL.size() || (mayDecide() && agree())) {

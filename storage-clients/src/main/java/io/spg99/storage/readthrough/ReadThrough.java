@@ -27,6 +27,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Queue;
 import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
@@ -187,9 +188,36 @@ public final class ReadThrough implements AutoCloseable {
             Path shared, OsUser user, SortedMap<RelationFile, Integer> sizes, ReadThroughSettings settings)
             throws IOException {
         user.createPrivateDirectory(shared);
+        writeMap(shared, user, sizes, settings);
+    }
+
+    private static PresenceMap writeMap(
+            Path shared, OsUser user, SortedMap<RelationFile, Integer> sizes, ReadThroughSettings settings)
+            throws IOException {
         Path file = shared.resolve(MAP);
-        PresenceMap.create(file, sizes, settings.readLimit());
+        PresenceMap map = PresenceMap.create(file, sizes, settings.readLimit());
         user.own(file);
+        return map;
+    }
+
+    /**
+     * Makes the presence map of a data directory and serves it: as {@link #prepare} and {@link #open}, for a {@code shared}
+     * that exists and is empty, and a server that may be held already.
+     */
+    public static ReadThrough create(
+            Path pgdata,
+            Path shared,
+            OsUser user,
+            SortedMap<RelationFile, Integer> sizes,
+            BlockSource source,
+            ReadThroughSettings settings)
+            throws IOException {
+        return serve(pgdata, shared, user, writeMap(shared, user, sizes, settings), source, settings);
+    }
+
+    /** For a data directory that is whole: nothing is read through. {@code shared} exists and is empty. */
+    public static void createEmpty(Path shared, OsUser user) throws IOException {
+        writeMap(shared, user, new TreeMap<>(), ReadThroughSettings.DEFAULT);
     }
 
     /**
@@ -208,6 +236,12 @@ public final class ReadThrough implements AutoCloseable {
                 }
             }
         }
+        return serve(pgdata, shared, user, map, source, settings);
+    }
+
+    private static ReadThrough serve(
+            Path pgdata, Path shared, OsUser user, PresenceMap map, BlockSource source, ReadThroughSettings settings)
+            throws IOException {
         Path socket = shared.resolve(SOCKET);
         Files.deleteIfExists(socket);
         Selector selector = Selector.open();
@@ -252,15 +286,50 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     /**
-     * Takes blocks of a file that somebody put into the data directory, of the right size, before PostgreSQL starts. Never
-     * evicted: they need not be what the source has.
+     * Takes a whole file that somebody put into the data directory, before PostgreSQL starts. Never evicted: it need not be
+     * what the source has. One that the map does not list is whole anyway.
      */
-    public void adopt(RelationFile file, int first, int count) {
-        int index = require(file);
+    public void adopt(RelationFile file) {
+        int index = map.indexOf(file);
+        if (index >= 0) {
+            markAll(index, 0, map.blocks(index), PresenceMap.READABLE | PresenceMap.DIRTY);
+        }
+    }
+
+    /** Takes blocks, as the source has them, of a file of the right size that is in the data directory, before PostgreSQL starts. */
+    public void present(BlockRange range) {
+        markAll(require(range.file()), range.first(), range.count(), PresenceMap.READABLE);
+    }
+
+    /** The file is in the data directory, of the right size; its blocks are missing until somebody brings them. */
+    public void present(RelationFile file) {
+        markAll(require(file), 0, 0, PresenceMap.READABLE);
+    }
+
+    private void markAll(int index, int first, int count, int state) {
         map.changePlace(index, PresenceMap.ABSENT, PresenceMap.HERE);
         for (int block = first; block < first + count; block++) {
-            map.change(index, block, PresenceMap.MISSING, PresenceMap.READABLE | PresenceMap.DIRTY);
+            map.change(index, block, PresenceMap.MISSING, state);
         }
+    }
+
+    /** Whether the map lists this file. */
+    public boolean lists(RelationFile file) {
+        return map.indexOf(file) >= 0;
+    }
+
+    /** Whether a file that the map lists, and that is there, is not what the source has. */
+    public boolean isChanged(RelationFile file) throws IOException {
+        int index = require(file);
+        return map.place(index) != PresenceMap.HERE
+                || hasDirty(index)
+                || Files.size(pgdata.resolve(file.path())) != (long) map.blocks(index) * RelationFile.BLOCK;
+    }
+
+    /** All blocks of a file that the map lists; empty if it has none. */
+    public Optional<BlockRange> all(RelationFile file) {
+        int blocks = map.blocks(require(file));
+        return blocks == 0 ? Optional.empty() : Optional.of(new BlockRange(file, 0, blocks));
     }
 
     private int require(RelationFile file) {
@@ -269,6 +338,16 @@ public final class ReadThrough implements AutoCloseable {
             throw new IllegalArgumentException("file is not in the presence map: file=" + file);
         }
         return index;
+    }
+
+    private boolean hasDirty(int file) {
+        for (int block = 0; block < map.blocks(file); block++) {
+            int state = map.state(file, block);
+            if ((state & PresenceMap.READABLE) != 0 && (state & (PresenceMap.DIRTY | PresenceMap.CUT)) != 0) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /**
@@ -662,7 +741,8 @@ public final class ReadThrough implements AutoCloseable {
                     failure);
             need.answer.complete(false);
         } else {
-            CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS)
+            // Not by the common pool: it has one thread on a small machine, and others may block that.
+            CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS, Runnable::run)
                     .execute(() -> submit(() -> process(need)));
         }
     }

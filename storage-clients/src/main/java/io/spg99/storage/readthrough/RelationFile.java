@@ -82,6 +82,11 @@ public record RelationFile(int database, int relation, Fork fork, int segment) i
         return directory + "/" + Integer.toUnsignedString(relation) + fork.suffix + (segment == 0 ? "" : "." + segment);
     }
 
+    /** What an unlogged relation has, and no other. */
+    public RelationFile initFork() {
+        return new RelationFile(database, relation, Fork.INIT, 0);
+    }
+
     int forkSegment() {
         return (fork.number << 24) | segment;
     }

@@ -16,6 +16,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  *               Establish(g, history, end)  -> Established when its WAL is exactly that history   (W3)
  *               Attach(g, writer)           -> Position, Position, … for as long as it follows; Stranded if it cannot
  *               QuorumPosition(g, lsn)         (no answer: lets it serve WAL up to there, W4, and the writer remove it)
+ *               Trim(g, horizon)               (no answer: lets it remove WAL, W6)
  * a lost disk   Restore(base, g), then Establish: its answers count only after that
  * the end       Detach(g) -> Detached | Delete -> Deleted
  * </pre>
@@ -42,13 +43,14 @@ public sealed interface SafekeeperCommand extends StorageMessage {
      * Makes this Safekeeper's WAL exactly {@code history} up to {@code end}: what diverges is cut off, what is missing is
      * fetched from {@code donors}. Needs the promise for {@code generation}: that it is still there proves that the vote was not lost
      * with a disk; otherwise the answer is {@link SafekeeperReply.Refused} with the lower number.
-     * There is one choice for one generation, ever.
+     * There is one choice for one generation, ever. What is missing from before {@code horizon}, the start of a segment, is in object storage and is not brought.
      */
     record Establish(
             TimelineId timeline,
             int generation,
             WalHistory history,
             Lsn end,
+            Lsn horizon,
             List<WalSource> donors,
             ActorRef<SafekeeperReply> replyTo)
             implements SafekeeperCommand {}
@@ -67,6 +69,9 @@ public sealed interface SafekeeperCommand extends StorageMessage {
 
     /** Two of three Safekeepers have the WAL of {@code generation} up to {@code lsn}: it may be served (W4). */
     record QuorumPosition(TimelineId timeline, int generation, Lsn lsn) implements SafekeeperCommand {}
+
+    /** WAL before {@code horizon} is archived, and below a published snapshot: it may be removed (W6). */
+    record Trim(TimelineId timeline, int generation, Lsn horizon) implements SafekeeperCommand {}
 
     /** Stops following the writer of {@code generation}. */
     record Detach(TimelineId timeline, int generation, ActorRef<SafekeeperReply> replyTo)

@@ -18,6 +18,7 @@ public sealed interface SafekeeperReply extends StorageMessage {
      * The promise for {@code generation} is on disk, and so is every byte of {@code history} up to {@code flushed} (W1).
      *
      * @param established generation that this WAL was last made ready for; told by the next generation's choice
+     * @param horizon     nothing before it is here: it is archived, and below a published snapshot (W6)
      */
     record Promised(
             SafekeeperId safekeeper,
@@ -26,6 +27,7 @@ public sealed interface SafekeeperReply extends StorageMessage {
             int established,
             WalHistory history,
             Lsn flushed,
+            Lsn horizon,
             WalSource source)
             implements SafekeeperReply {}
 

@@ -131,6 +131,16 @@ public final class DataDirectory {
      */
     public void hydrate(SnapshotReader snapshot, Content present, OsUser user) throws IOException {
         Manifest manifest = snapshot.manifest();
+        makeSameNames(manifest, present, user);
+        for (SnapshotFile file : manifest.files()) {
+            if (!file.isInImage(present.files().get(file.path()))) {
+                write(snapshot, file, user);
+            }
+        }
+    }
+
+    /** Removes files and directories that the snapshot does not have, and makes the directories that it has. */
+    void makeSameNames(Manifest manifest, Content present, OsUser user) throws IOException {
         Set<String> wanted = new HashSet<>();
         manifest.files().forEach(file -> wanted.add(file.path()));
         for (String path : present.files().keySet()) {
@@ -139,15 +149,6 @@ public final class DataDirectory {
             }
         }
         makeDirectories(manifest, present, user);
-        for (SnapshotFile file : manifest.files()) {
-            Stamp stamp = present.files().get(file.path());
-            boolean same = stamp != null
-                    && stamp.size() == file.size()
-                    && file.runs().stream().allMatch(run -> run.isIn(SnapshotFile.IMAGE));
-            if (!same) {
-                write(snapshot, file, user);
-            }
-        }
     }
 
     private void makeDirectories(Manifest manifest, Content present, OsUser user) throws IOException {
@@ -168,7 +169,8 @@ public final class DataDirectory {
         }
     }
 
-    private void write(SnapshotReader snapshot, SnapshotFile file, OsUser user) throws IOException {
+    /** Writes one file of a snapshot; the directory it is in must be there. */
+    void write(SnapshotReader snapshot, SnapshotFile file, OsUser user) throws IOException {
         Path path = root.resolve(file.path());
         boolean created = !Files.exists(path, LinkOption.NOFOLLOW_LINKS);
         try (FileChannel channel = created

@@ -2,6 +2,7 @@ package io.spg99.storage.snapshot;
 
 import java.util.List;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One file of a snapshot.
@@ -63,6 +64,15 @@ public record SnapshotFile(String path, long size, List<Run> runs) {
         if (path.length() > LONGEST_PATH || !PATH.matcher(path).matches()) {
             throw new IllegalArgumentException("not a path in a data directory: path=" + path);
         }
+    }
+
+    /**
+     * Whether the base image has this file as it is.
+     *
+     * @param stamp of the file in the image; null if it has none of that name
+     */
+    boolean isInImage(DataDirectory.@Nullable Stamp stamp) {
+        return stamp != null && stamp.size() == size && runs.stream().allMatch(run -> run.isIn(IMAGE));
     }
 
     int blocks() {

@@ -10,7 +10,8 @@ import java.util.Set;
 /**
  * Deletes what no snapshot needs any more. The newest snapshot always stays, and so does what was made within the retention
  * time: a reader that has just found a manifest, and a writer that has not published its own yet, need their layers for
- * that long at most.
+ * that long at most. A snapshot that a generation reads through stays as long as that generation says so; of one that was killed
+ * that is until a later one has made a checkpoint.
  */
 public final class SnapshotRetention {
 
@@ -26,10 +27,12 @@ public final class SnapshotRetention {
         long before = nowMillis - retention.toMillis();
         Set<String> used = new HashSet<>();
         List<String> superfluous = new ArrayList<>();
+        List<String> names = store.names();
+        Set<String> held = held(store, names, superfluous);
         // From the newest on: a manifest was in use until the next one was made.
         long replacedAt = Long.MAX_VALUE;
-        for (String name : store.names().reversed()) {
-            if (replacedAt < before) {
+        for (String name : names.reversed()) {
+            if (replacedAt < before && !held.contains(name)) {
                 superfluous.add(store.manifests() + name);
             } else {
                 Manifest manifest = store.read(name);
@@ -49,5 +52,24 @@ public final class SnapshotRetention {
             store.objects().delete(key);
         }
         return superfluous;
+    }
+
+    /** Snapshots that are read; whose reader cannot run any more goes to {@code superfluous}. */
+    private static Set<String> held(SnapshotStore store, List<String> names, List<String> superfluous)
+            throws IOException {
+        Set<String> held = new HashSet<>();
+        // Names end with the generation that wrote the end.
+        String newest =
+                names.isEmpty() ? "" : names.getLast().substring(names.getLast().indexOf('-') + 1);
+        for (String key : store.objects().list(store.holds())) {
+            String name = key.substring(store.holds().length());
+            int dash = name.indexOf('-');
+            if (dash > 0 && name.substring(0, dash).compareTo(newest) >= 0) {
+                held.add(name.substring(dash + 1));
+            } else {
+                superfluous.add(key);
+            }
+        }
+        return held;
     }
 }

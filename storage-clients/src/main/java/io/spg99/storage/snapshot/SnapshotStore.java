@@ -17,6 +17,7 @@ import java.util.regex.Pattern;
  * <pre>
  * timelines/&lt;id&gt;/snapshots/&lt;end&gt;-&lt;generation&gt;   manifests; the last name is the newest
  * timelines/&lt;id&gt;/layers/&lt;made at&gt;-&lt;random&gt;        layers, of use once a manifest names them
+ * timelines/&lt;id&gt;/held/&lt;generation&gt;-&lt;end&gt;-&lt;generation&gt;   a generation that reads a snapshot, and which
  * </pre>
  *
  * Only WAL that two Safekeepers have becomes part of a snapshot: each of them is in every later generation's history.
@@ -99,6 +100,29 @@ public final class SnapshotStore {
      */
     public boolean publish(Manifest manifest) throws IOException {
         return objects.putIfAbsent(manifests() + name(manifest), ManifestCodec.encode(manifest));
+    }
+
+    /** A generation reads this snapshot: none of its objects is deleted until {@link #release}, or the generation is long over. */
+    public void hold(int generation, Manifest manifest) throws IOException {
+        objects.putIfAbsent(held(generation, manifest), new byte[0]);
+    }
+
+    /** Whether a snapshot was not deleted yet, with its whole timeline for instance. */
+    public boolean has(Manifest manifest) throws IOException {
+        return objects.exists(manifests() + name(manifest));
+    }
+
+    /** The generation has ended. */
+    public void release(int generation, Manifest manifest) throws IOException {
+        objects.delete(held(generation, manifest));
+    }
+
+    private String held(int generation, Manifest manifest) {
+        return holds() + "%08X-".formatted(generation) + name(manifest);
+    }
+
+    String holds() {
+        return "timelines/" + timeline + "/held/";
     }
 
     /** Its name is random: an object that is there already is this one, put by an attempt whose answer was lost. */

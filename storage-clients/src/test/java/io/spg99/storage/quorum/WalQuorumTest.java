@@ -93,7 +93,7 @@ class WalQuorumTest {
 
     private static Promised promised(
             SafekeeperId id, int generation, int established, WalHistory history, long flushed) {
-        return new Promised(id, TIMELINE, generation, established, history, at(flushed), source(id));
+        return new Promised(id, TIMELINE, generation, established, history, at(flushed), BASE.start(), source(id));
     }
 
     /** The next command of that kind; retries of others are passed over. */

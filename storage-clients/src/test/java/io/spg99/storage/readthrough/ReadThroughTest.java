@@ -385,7 +385,7 @@ class ReadThroughTest {
     void givenPutAdoptedAndUsed_thenTheyAreLocalAndTheNextGenerationHearsOfThem() throws Exception {
         agent.put(SMALL, 1, ByteBuffer.wrap(new byte[BLOCK]));
         Files.write(pgdata.resolve(SHARED.path()), new byte[20 * BLOCK]);
-        agent.adopt(SHARED, 0, 20);
+        agent.adopt(SHARED);
         try (FileCalls process = process()) {
             String fd = process.call("open base/5/16385_vm");
             assertEquals(bytes(1, 0), process.call("read " + fd + " " + BLOCK + " " + BLOCK));

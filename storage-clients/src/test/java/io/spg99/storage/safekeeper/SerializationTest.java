@@ -48,9 +48,10 @@ class SerializationTest {
         TestProbe<SafekeeperReply> probe = KIT.createTestProbe(SafekeeperReply.class);
         ActorRef<SafekeeperReply> asker = probe.getRef();
         check(new SafekeeperCommand.Promise(TIMELINE, 3, asker));
-        check(new SafekeeperCommand.Establish(TIMELINE, 3, HISTORY, END, List.of(SOURCE), asker));
+        check(new SafekeeperCommand.Establish(TIMELINE, 3, HISTORY, END, END, List.of(SOURCE), asker));
         check(new SafekeeperCommand.Attach(TIMELINE, 3, new WriterAddress("h", 1), List.of(SOURCE, SOURCE), asker));
         check(new SafekeeperCommand.QuorumPosition(TIMELINE, 3, END));
+        check(new SafekeeperCommand.Trim(TIMELINE, 3, END));
         check(new SafekeeperCommand.Detach(TIMELINE, 3, asker));
         check(new SafekeeperCommand.GetPosition(TIMELINE, asker));
         check(new SafekeeperCommand.Delete(TIMELINE, asker));
@@ -70,7 +71,7 @@ class SerializationTest {
     @Test
     void givenEveryReply_whenSerialized_thenItComesBackTheSame() {
         check(new SafekeeperReply.Created(SK, TIMELINE));
-        check(new SafekeeperReply.Promised(SK, TIMELINE, 3, 2, HISTORY, END, SOURCE));
+        check(new SafekeeperReply.Promised(SK, TIMELINE, 3, 2, HISTORY, END, END, SOURCE));
         check(new SafekeeperReply.Refused(SK, TIMELINE, 3, 4));
         check(new SafekeeperReply.UnknownTimeline(SK, TIMELINE));
         check(new SafekeeperReply.Established(SK, TIMELINE, 3, END));

@@ -24,6 +24,11 @@ public record PageserverSettings(
         Duration retryAfter,
         Duration retention) {
 
+    public PageserverSettings withWalForSnapshot(long bytes) {
+        return new PageserverSettings(
+                workers, sharedBuffersMb, redoDeadline, keptBytes, bytes, mostAge, delay, retryAfter, retention);
+    }
+
     public static PageserverSettings defaults() {
         return new PageserverSettings(
                 2,

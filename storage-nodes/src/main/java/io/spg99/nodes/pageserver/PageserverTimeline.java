@@ -76,8 +76,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
     /** Up to where snapshots were made or tried in vain for want of a checkpoint; zero before the first. */
     private Lsn triedUpTo = Lsn.ZERO;
 
-    /** End of the newest snapshot known of; zero if none is. */
-    private Lsn snapshot = Lsn.ZERO;
+    /** The newest snapshot known of. */
+    private Optional<PageserverReply.Snapshot> snapshot = Optional.empty();
 
     /** When WAL came after {@link #triedUpTo}. */
     private Instant since;
@@ -141,8 +141,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (askers.size() == MOST_ASKERS) {
             askers.clear();
         }
-        if (askers.add(advance.replyTo()) && !snapshot.equals(Lsn.ZERO)) {
-            advance.replyTo().tell(new PageserverReply.Snapshot(timeline, snapshot));
+        if (askers.add(advance.replyTo())) {
+            snapshot.ifPresent(known -> advance.replyTo().tell(known));
         }
         // Positions only grow; one that comes late says nothing new.
         if (latest.filter(known -> known.end().isAfter(advance.end())).isEmpty()) {
@@ -200,10 +200,15 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (forgetting.isPresent()) {
             return forget();
         }
-        done.newest().map(Manifest::end).filter(end -> end.isAfter(snapshot)).ifPresent(end -> {
-            snapshot = end;
-            askers.forEach(asker -> asker.tell(new PageserverReply.Snapshot(timeline, end)));
-        });
+        done.newest()
+                .filter(newest -> snapshot.filter(known -> !newest.end().isAfter(known.end()))
+                        .isEmpty())
+                .ifPresent(newest -> {
+                    PageserverReply.Snapshot next =
+                            new PageserverReply.Snapshot(timeline, newest.end(), newest.walStart());
+                    snapshot = Optional.of(next);
+                    askers.forEach(asker -> asker.tell(next));
+                });
         plan();
         return this;
     }

@@ -11,6 +11,7 @@ import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.WalFiles;
 import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WalArchive;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.snapshot.DataDirectory;
@@ -152,8 +153,8 @@ public final class RedoWorker implements SnapshotMaker {
         Path pgWal = pgdata.resolve("pg_wal");
         clear(pgWal);
         WalRecordWalker records = fetch(job, before, pgWal);
-        new WalArchive(objects, before.timeline())
-                .add(pgWal, job.history(), before.segmentSize(), before.walStart(), job.end());
+        WalArchiver.add(
+                archive(job), objects, pgWal, job.history(), before.segmentSize(), before.walStart(), job.end());
         if (!records.checkpointEnd().isAfter(before.end())) {
             clear(pgWal);
             return Optional.empty();
@@ -209,6 +210,10 @@ public final class RedoWorker implements SnapshotMaker {
         }
     }
 
+    private WalArchive archive(RedoJob job) {
+        return new WalArchive(objects, job.base().timeline(), job.base().segmentSize());
+    }
+
     /** Brings the WAL from where redo begins, and looks for checkpoints in what is new of it. */
     private WalRecordWalker fetch(RedoJob job, Manifest before, Path pgWal) throws IOException {
         TimelineBase base = job.base();
@@ -216,7 +221,7 @@ public final class RedoWorker implements SnapshotMaker {
                 before.systemIdentifier(), before.segmentSize(), job.history(), before.end(), Lsn.ZERO);
         WalFetch fetch = new WalFetch(base.timeline(), identity, "pageserver");
         try (WalSegmentFiles files = new WalSegmentFiles(pgWal, job.history(), before.segmentSize())) {
-            fetch.fetch(job.sources(), job.history(), before.walStart(), job.end(), (at, bytes) -> {
+            archive(job).fetch(fetch, job.sources(), job.history(), before.walStart(), job.end(), (at, bytes) -> {
                 walk(records, at, bytes.duplicate());
                 files.accept(at, bytes);
             });

@@ -135,6 +135,7 @@ public final class Safekeeper extends AbstractBehavior<SafekeeperCommand> {
             case SafekeeperCommand.Attach attach -> attach.replyTo().tell(unknown);
             case SafekeeperCommand.GetPosition get -> get.replyTo().tell(unknown);
             case SafekeeperCommand.QuorumPosition ignored -> {}
+            case SafekeeperCommand.Trim ignored -> {}
             case SafekeeperCommand.Detach detach ->
                 detach.replyTo().tell(new SafekeeperReply.Detached(id, detach.timeline(), detach.generation()));
             case SafekeeperCommand.Delete delete ->

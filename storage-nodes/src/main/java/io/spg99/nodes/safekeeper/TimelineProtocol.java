@@ -174,6 +174,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             case SafekeeperCommand.Attach attach -> onAttach(attach);
             case SafekeeperCommand.Detach detach -> onDetach(detach);
             case SafekeeperCommand.QuorumPosition position -> onQuorumPosition(position);
+            case SafekeeperCommand.Trim trim -> onTrim(trim);
             case SafekeeperCommand.GetPosition get -> onGetPosition(get);
             case SafekeeperCommand.Delete delete -> onDelete(delete);
         }
@@ -377,6 +378,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                     view.established(),
                     view.history(),
                     view.flushed(),
+                    view.horizon(),
                     world.source().get()));
         } catch (IOException e) {
             asker.tell(trouble(promise.generation(), e));
@@ -404,7 +406,8 @@ public final class TimelineProtocol implements WalReceiver.Listener {
         }
         stopFetch(new SafekeeperReply.Failed(id, timeline, "another establish came"));
         try {
-            Lsn from = open.establish(establish.generation(), establish.history(), establish.end());
+            Lsn from =
+                    open.establish(establish.generation(), establish.history(), establish.end(), establish.horizon());
             if (from.equals(establish.end())) {
                 asker.tell(new SafekeeperReply.Established(id, timeline, establish.generation(), establish.end()));
             } else {
@@ -647,6 +650,22 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             if (running != null && running.generation() == position.generation()) {
                 running.quorum(position.lsn());
             }
+        }
+    }
+
+    private void onTrim(SafekeeperCommand.Trim trim) {
+        TimelineLog open = log;
+        if (open == null || trim.generation() != open.view().promised()) {
+            return;
+        }
+        try {
+            Lsn before = open.view().horizon();
+            Lsn after = open.trim(trim.generation(), trim.horizon());
+            if (after.isAfter(before)) {
+                world.log().get().info("timeline={} safekeeper={} removed WAL {}..{}", timeline, id, before, after);
+            }
+        } catch (IOException e) {
+            trouble(trim.generation(), e);
         }
     }
 

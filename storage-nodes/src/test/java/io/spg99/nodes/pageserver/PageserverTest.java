@@ -121,8 +121,12 @@ class PageserverTest {
                 asker.getRef()));
     }
 
+    private static PageserverReply.Snapshot snapshot(long end) {
+        return new PageserverReply.Snapshot(BASE.timeline(), new Lsn(end), new Lsn(end).segmentStart(4 << 20));
+    }
+
     private void expectSnapshot(long end) {
-        asker.expectMessage(PATIENCE, new PageserverReply.Snapshot(BASE.timeline(), new Lsn(end)));
+        asker.expectMessage(PATIENCE, snapshot(end));
     }
 
     @Test
@@ -187,6 +191,6 @@ class PageserverTest {
         TestProbe<PageserverReply> other = KIT.createTestProbe(PageserverReply.class);
         pageserver.tell(new PageserverCommand.Advance(
                 BASE, "image", WalHistory.of(1, BASE.start()), new Lsn(0x1001000), List.of(), false, other.getRef()));
-        other.expectMessage(PATIENCE, new PageserverReply.Snapshot(BASE.timeline(), new Lsn(0x1001000)));
+        other.expectMessage(PATIENCE, snapshot(0x1001000));
     }
 }

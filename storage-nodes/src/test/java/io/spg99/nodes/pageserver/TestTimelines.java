@@ -8,6 +8,7 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.compute.generation.Recovery;
 import io.spg99.compute.image.BaseImages;
+import io.spg99.compute.image.ReadThroughCaches;
 import io.spg99.compute.image.SnapshotFiles;
 import io.spg99.nodes.safekeeper.TestPki;
 import io.spg99.nodes.safekeeper.TestSafekeepers;
@@ -19,12 +20,15 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.safekeeper.WalArchive;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.socket.UnixSocketFactory;
 import io.spg99.storage.tls.TlsIdentity;
+import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -34,6 +38,9 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
 import java.util.Properties;
 import java.util.UUID;
 import java.util.concurrent.ExecutorService;
@@ -58,6 +65,7 @@ final class TestTimelines implements AutoCloseable {
     final TlsIdentity compute;
     final TlsIdentity pageserver;
     final TestSafekeepers safekeepers;
+    private final List<ReadThroughCaches> caches = new ArrayList<>();
     private final ExecutorService blocking = Executors.newVirtualThreadPerTaskExecutor();
 
     TestTimelines() throws Exception {
@@ -113,12 +121,18 @@ final class TestTimelines implements AutoCloseable {
     }
 
     Timeline timeline() throws IOException {
-        return new Timeline();
+        return timeline(objects, ReadThroughSettings.DEFAULT);
+    }
+
+    /** @param store as the computes see it */
+    Timeline timeline(ObjectStore store, ReadThroughSettings settings) throws IOException {
+        return new Timeline(store, settings);
     }
 
     @Override
     public void close() throws IOException {
         safekeepers.close();
+        caches.forEach(ReadThroughCaches::close);
         blocking.close();
         images.close();
         FileTree.delete(root);
@@ -133,23 +147,28 @@ final class TestTimelines implements AutoCloseable {
         final ActorRef<QuorumCommand> quorum = safekeepers.quorum(base);
         private int generation = TimelineBase.CREATION;
         private int configured;
+        private Optional<QuorumReply.Prepared> current = Optional.empty();
         private ActorRef<GenerationCommand> actor =
                 safekeepers.kit().<GenerationCommand>createTestProbe().getRef();
         private TestProbe<GenerationEvent> owner = safekeepers.kit().createTestProbe(GenerationEvent.class);
         private WriterAddress writer = new WriterAddress("127.0.0.1", 1);
 
-        private Timeline() throws IOException {
+        private Timeline(ObjectStore store, ReadThroughSettings settings) throws IOException {
+            Optional<ReadThroughCaches> cache = ReadThroughCaches.open(
+                    root.resolve("native"), root.resolve("run").resolve(".readthrough"), user, settings);
+            cache.ifPresent(caches::add);
             node = new ComputeNode(
                     binaries,
                     user,
-                    new SnapshotFiles(images, objects, user),
+                    new SnapshotFiles(images, store, user, cache),
                     root.resolve("run"),
                     compute,
                     (spec, recovery, start, pgWal) -> {
                         try (WalSegmentFiles files =
                                 new WalSegmentFiles(pgWal, recovery.history(), base.segmentSize())) {
-                            new WalFetch(base.timeline(), compute, "generation-" + spec.generation())
-                                    .fetch(recovery.sources(), recovery.history(), start, recovery.end(), files);
+                            WalFetch fetch = new WalFetch(base.timeline(), compute, "generation-" + spec.generation());
+                            new WalArchive(store, base.timeline(), base.segmentSize())
+                                    .fetch(fetch, recovery.sources(), recovery.history(), start, recovery.end(), files);
                         }
                     },
                     blocking,
@@ -162,11 +181,22 @@ final class TestTimelines implements AutoCloseable {
             return generation;
         }
 
+        Path pgdata() {
+            return root.resolve("run").resolve("db-" + base.timeline()).resolve(Integer.toString(generation));
+        }
+
         /** The promises for the next generation, without starting it. */
         QuorumReply.Prepared prepare() {
             generation++;
             return safekeepers.ask(
                     quorum, QuorumReply.Prepared.class, asker -> new QuorumCommand.Prepare(generation, asker));
+        }
+
+        /** Of what the running generation has written up to {@code end}. */
+        RedoJob running(Lsn end) {
+            QuorumReply.Prepared begun = current.orElseThrow();
+            return new RedoJob(
+                    base, images.key(), begun.history().append(begun.generation(), begun.end()), end, begun.sources());
         }
 
         RedoJob job(QuorumReply.Prepared prepared) {
@@ -179,6 +209,7 @@ final class TestTimelines implements AutoCloseable {
         }
 
         void start(QuorumReply.Prepared prepared) {
+            current = Optional.of(prepared);
             owner = safekeepers.kit().createTestProbe(GenerationEvent.class);
             actor = safekeepers
                     .kit()

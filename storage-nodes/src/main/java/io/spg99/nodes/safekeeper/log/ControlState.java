@@ -22,6 +22,8 @@ import java.util.zip.CRC32C;
  *                         may be followed
  * @param headsFilled      first segments of the generations up to this one have their parent's bytes before the term's begin
  * @param established      generation that this WAL was last made ready for: it holds all that was decided before that one began
+ * @param horizon          start of a segment; nothing before it is here any more. What is between it and {@code checkpoint} is whole, unless
+ *                         they are equal: then it need not be where a record begins
  * @param restored         begun again after a loss, and what was lost is not known to be there again: no vote
  */
 record ControlState(
@@ -33,12 +35,13 @@ record ControlState(
         Lsn limit,
         int headsFilled,
         int established,
+        Lsn horizon,
         boolean restored) {
 
     static final Lsn OPEN = new Lsn(-1L);
 
     private static final int MAGIC = 0x53504757; // "SPGW"
-    private static final int VERSION = 2;
+    private static final int VERSION = 3;
 
     /** A history has as many terms as the database was started times, a term takes 12 bytes: far below this. */
     private static final int LONGEST = 64 << 20;
@@ -47,26 +50,36 @@ record ControlState(
 
     ControlState withPromised(int next) {
         return new ControlState(
-                base, next, history, checkpoint, checkpointRecord, limit, headsFilled, established, restored);
+                base, next, history, checkpoint, checkpointRecord, limit, headsFilled, established, horizon, restored);
     }
 
     ControlState withHistory(WalHistory next) {
         return new ControlState(
-                base, promised, next, checkpoint, checkpointRecord, limit, headsFilled, established, restored);
+                base, promised, next, checkpoint, checkpointRecord, limit, headsFilled, established, horizon, restored);
     }
 
     ControlState withCheckpoint(Lsn end, Lsn record) {
-        return new ControlState(base, promised, history, end, record, limit, headsFilled, established, restored);
+        return new ControlState(
+                base, promised, history, end, record, limit, headsFilled, established, horizon, restored);
     }
 
     ControlState withLimit(Lsn next) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, next, headsFilled, established, restored);
+                base,
+                promised,
+                history,
+                checkpoint,
+                checkpointRecord,
+                next,
+                headsFilled,
+                established,
+                horizon,
+                restored);
     }
 
     ControlState withHeadsFilled(int next) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, next, established, restored);
+                base, promised, history, checkpoint, checkpointRecord, limit, next, established, horizon, restored);
     }
 
     /** The WAL ends at {@code end} and {@code generation} goes on from there. */
@@ -80,18 +93,33 @@ record ControlState(
                 OPEN,
                 headsFilled,
                 generation,
+                horizon,
                 restored);
     }
 
     ControlState withVote(boolean votes) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, !votes);
+                base,
+                promised,
+                history,
+                checkpoint,
+                checkpointRecord,
+                limit,
+                headsFilled,
+                established,
+                horizon,
+                !votes);
+    }
+
+    ControlState withHorizon(Lsn next) {
+        return new ControlState(
+                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, next, restored);
     }
 
     byte[] encode() {
         byte[] timeline = base.timeline().value().getBytes(StandardCharsets.US_ASCII);
         List<WalHistory.Term> terms = history.terms();
-        ByteBuffer out = ByteBuffer.allocate(128 + timeline.length + base.firstWal().length + 12 * terms.size());
+        ByteBuffer out = ByteBuffer.allocate(136 + timeline.length + base.firstWal().length + 12 * terms.size());
         out.putInt(MAGIC).putInt(VERSION);
         out.putInt(timeline.length).put(timeline);
         out.putLong(base.systemIdentifier())
@@ -108,6 +136,7 @@ record ControlState(
                 .putLong(limit.value())
                 .putInt(headsFilled)
                 .putInt(established)
+                .putLong(horizon.value())
                 .put((byte) (restored ? 1 : 0));
         CRC32C crc = new CRC32C();
         crc.update(out.array(), 0, out.position());
@@ -165,6 +194,7 @@ record ControlState(
                 new Lsn(in.getLong()),
                 in.getInt(),
                 in.getInt(),
+                new Lsn(in.getLong()),
                 in.get() != 0);
         if (in.hasRemaining()) {
             throw new IllegalArgumentException("bytes left over: count=" + in.remaining());

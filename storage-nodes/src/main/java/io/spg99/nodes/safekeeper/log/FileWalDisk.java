@@ -13,6 +13,7 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -128,6 +129,30 @@ public final class FileWalDisk implements WalDisk {
         long next = offset;
         while (bytes.hasRemaining()) {
             next += channel.write(bytes, next);
+        }
+    }
+
+    @Override
+    public void removeBefore(long number) throws IOException {
+        for (Iterator<Map.Entry<Segment, FileChannel>> open =
+                        channels.entrySet().iterator();
+                open.hasNext(); ) {
+            Map.Entry<Segment, FileChannel> entry = open.next();
+            if (entry.getKey().number() < number) {
+                changed.remove(entry.getValue());
+                entry.getValue().close();
+                open.remove();
+            }
+        }
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path file : files.toList()) {
+                Optional<Segment> segment = WalSegmentName.parse(
+                                file.getFileName().toString(), segmentSize)
+                        .map(parsed -> new Segment(parsed.generation(), parsed.number()));
+                if (segment.filter(old -> old.number() < number).isPresent()) {
+                    Files.deleteIfExists(file);
+                }
+            }
         }
     }
 

@@ -29,9 +29,10 @@ public final class TimelineLog implements Closeable {
      *
      * @param established generation that this WAL was last made ready for
      * @param history     lineage up to {@code flushed}, without empty terms
-     * @param flushed     end of the last record of which every byte is durable
+     * @param flushed     end of the last record of which every byte is durable; the horizon itself while a log is begun there
+     * @param horizon     nothing before it is here
      */
-    public record View(int promised, int established, WalHistory history, Lsn flushed) {
+    public record View(int promised, int established, WalHistory history, Lsn flushed, Lsn horizon) {
 
         public int generation() {
             return history.last().generation();
@@ -59,6 +60,12 @@ public final class TimelineLog implements Closeable {
 
     /** Position from which a log begun again after a loss has a vote; null while that is not known. In memory only. */
     private @Nullable Lsn votesFrom;
+
+    /**
+     * End of what is being brought to a log that is begun at its horizon; null if nothing is. A record need not begin at the
+     * horizon, so that what comes cannot be walked; it counts when {@link #established} confirms that it is whole. In memory only.
+     */
+    private @Nullable Lsn filledTo;
 
     /** Why nothing works any more; null as long as it does. */
     private @Nullable LogFailedException failure;
@@ -121,6 +128,7 @@ public final class TimelineLog implements Closeable {
                 base.end(),
                 TimelineBase.CREATION,
                 TimelineBase.CREATION,
+                base.start(),
                 restored);
         disk.writeControl(control.encode());
         return new TimelineLog(disk, control, base.end(), walker.lastRecord());
@@ -137,6 +145,7 @@ public final class TimelineLog implements Closeable {
             return null;
         }
         ControlState control = ControlState.decode(content);
+        disk.removeBefore(control.horizon().segment(control.base().segmentSize()));
         if (control.limit().equals(control.checkpoint())) {
             return new TimelineLog(disk, control, control.checkpoint(), control.checkpointRecord());
         }
@@ -205,7 +214,7 @@ public final class TimelineLog implements Closeable {
 
     private View currentView() {
         return new View(
-                control.promised(), control.established(), control.history().upTo(flushed), flushed);
+                control.promised(), control.established(), control.history().upTo(flushed), flushed, control.horizon());
     }
 
     /**
@@ -239,9 +248,13 @@ public final class TimelineLog implements Closeable {
      * <p>That it is ready is durable: should the generation end before it wrote anything, the choice that was made for it
      * still outweighs what it has left out, wherever that may turn up again.
      *
+     * <p>What is missing from before {@code horizon} is not brought: it is in object storage, below a published snapshot (W3,
+     * W6). The log is begun again there then.
+     *
+     * @param horizon start of a segment, not after {@code end}
      * @return position up to which the WAL is there; {@code end} if nothing is missing
      */
-    public synchronized Lsn establish(int generation, WalHistory history, Lsn end) throws IOException {
+    public synchronized Lsn establish(int generation, WalHistory history, Lsn end, Lsn horizon) throws IOException {
         checkUsable();
         checkPromise(generation);
         if (isEstablished(generation)) {
@@ -253,7 +266,10 @@ public final class TimelineLog implements Closeable {
                     "generation=" + generation + " was established up to " + begin + ", not " + end, null);
         }
         Lsn common = history.commonEnd(end, view.history(), flushed);
-        if (common.isBefore(control.base().start())) {
+        if (common.isBefore(horizon)) {
+            return beginAtHorizon(generation, history, end, horizon);
+        }
+        if (common.isBefore(control.horizon())) {
             throw new LogFailedException("nothing in common with the history: " + history, null);
         }
         // The limit is durable before any other byte is taken: a later scan cannot find again what is cut off now.
@@ -266,13 +282,75 @@ public final class TimelineLog implements Closeable {
         flushed = common;
         flushedRecord = record;
         rewind();
+        if (!whole
+                && common.equals(control.horizon())
+                && common.isAfter(control.base().start())) {
+            filledTo = end;
+        }
         return common;
+    }
+
+    private Lsn beginAtHorizon(int generation, WalHistory history, Lsn end, Lsn horizon) throws IOException {
+        ControlState begun = control.withHistory(history.upTo(end))
+                .withHorizon(horizon)
+                .withCheckpoint(horizon, Lsn.ZERO)
+                .withLimit(horizon);
+        boolean whole = horizon.equals(end);
+        save(whole ? begun.withTerm(generation, end) : begun);
+        flushed = horizon;
+        flushedRecord = Lsn.ZERO;
+        rewind();
+        if (!whole) {
+            filledTo = end;
+        }
+        removeBeforeHorizon();
+        return horizon;
+    }
+
+    private void removeBeforeHorizon() throws IOException {
+        try {
+            disk.removeBefore(control.horizon().segment(control.base().segmentSize()));
+        } catch (IOException e) {
+            throw fail("cannot remove old WAL", e);
+        }
+    }
+
+    /**
+     * Removes WAL before {@code horizon}, as far as it is no part of {@code generation}, which this log is established for:
+     * it is archived, and a published snapshot lies beyond it (W6). WAL from the begin of the generation on stays: who
+     * has to be established for it, needs it.
+     *
+     * @return where the WAL begins now
+     */
+    public synchronized Lsn trim(int generation, Lsn horizon) throws IOException {
+        checkUsable();
+        checkPromise(generation);
+        if (!isEstablished(generation)) {
+            return control.horizon();
+        }
+        int segmentSize = control.base().segmentSize();
+        Lsn next = Lsn.min(horizon, control.history().last().begin()).segmentStart(segmentSize);
+        if (next.isAfter(control.horizon())) {
+            flush();
+            // What is durable is recorded: a scan after a crash must not begin before the horizon.
+            save(control.withHorizon(next).withCheckpoint(flushed, flushedRecord));
+            removeBeforeHorizon();
+        }
+        return control.horizon();
     }
 
     /** Confirms that what {@link #establish} missed is there now. */
     public synchronized void established(int generation, Lsn end) throws IOException {
         checkUsable();
         checkPromise(generation);
+        if (end.equals(filledTo) && written.equals(end)) {
+            flushed = end;
+            flushedRecord = Lsn.ZERO;
+            filledTo = null;
+            save(control.withCheckpoint(flushed, flushedRecord).withTerm(generation, end));
+            rewind();
+            return;
+        }
         if (!flushed.equals(end)) {
             throw new LogFailedException("established up to " + flushed + " instead of " + end, null);
         }
@@ -347,10 +425,14 @@ public final class TimelineLog implements Closeable {
             throw new MalformedWalException(at, "gap in the stream: expected=" + written);
         }
         Lsn end = at.plus(bytes.remaining());
-        if (end.isAfter(control.limit())) {
-            throw new MalformedWalException(at, "WAL beyond the limit: end=" + end + " limit=" + control.limit());
+        Lsn filled = filledTo;
+        Lsn limit = filled == null ? control.limit() : filled;
+        if (end.isAfter(limit)) {
+            throw new MalformedWalException(at, "WAL beyond the limit: end=" + end + " limit=" + limit);
         }
-        walker.accept(bytes.duplicate());
+        if (filled == null) {
+            walker.accept(bytes.duplicate());
+        }
         try {
             writeAlong(disk, control, at, bytes);
         } catch (IOException e) {
@@ -373,6 +455,9 @@ public final class TimelineLog implements Closeable {
             disk.sync();
         } catch (IOException e) {
             throw fail("cannot sync WAL", e);
+        }
+        if (filledTo != null) {
+            return flushed;
         }
         int segmentSize = control.base().segmentSize();
         boolean segmentDone = flushed.segment(segmentSize) != walker.recordEnd().segment(segmentSize);
@@ -399,7 +484,9 @@ public final class TimelineLog implements Closeable {
             boolean last = term.equals(terms.getLast());
             boolean full = flushed.segment(segmentSize) > term.begin().segment(segmentSize);
             if (term.generation() > filled && (!last || full || over)) {
-                fillHead(term, segmentSize);
+                if (!term.begin().segmentStart(segmentSize).isBefore(control.horizon())) {
+                    fillHead(term, segmentSize);
+                }
                 filled = term.generation();
             }
         }
@@ -483,6 +570,7 @@ public final class TimelineLog implements Closeable {
     /** Forgets what was appended and not flushed: the next stream begins at the flushed position. */
     private void rewind() {
         written = flushed;
+        filledTo = null;
         walker = newWalker(control, flushed, flushedRecord);
         view = currentView();
     }

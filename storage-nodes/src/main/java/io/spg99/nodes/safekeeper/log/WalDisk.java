@@ -27,6 +27,9 @@ public interface WalDisk extends Closeable {
     /** Writes into a segment, creating its file if need be; durable only after {@link #sync}. */
     void write(Segment segment, int offset, ByteBuffer bytes) throws IOException;
 
+    /** Removes the files of all segments below {@code number}, whatever their generation; after a crash some may be there again. */
+    void removeBefore(long number) throws IOException;
+
     /** Makes everything written so far durable. */
     void sync() throws IOException;
 }

@@ -41,10 +41,9 @@ public final class ServedStream {
             throw new ReplicationException(
                     "generation " + generation + " is not in this timeline's history here", "58P01");
         }
-        if (from.isBefore(served.base().start())) {
+        if (from.isBefore(view.horizon())) {
             throw new ReplicationException(
-                    "requested WAL segment has already been removed: the WAL here begins at "
-                            + served.base().start(),
+                    "requested WAL segment has already been removed: the WAL here begins at " + view.horizon(),
                     "58P01");
         }
         if (from.isAfter(view.flushed())) {

@@ -108,6 +108,14 @@ final class CrashingDisk implements WalDisk {
     }
 
     @Override
+    public void removeBefore(long number) throws IOException {
+        step();
+        durable.keySet().removeIf(segment -> segment.number() < number);
+        cached.keySet().removeIf(segment -> segment.number() < number);
+        unsynced.removeIf(write -> write.segment().number() < number);
+    }
+
+    @Override
     public int read(Segment segment, int offset, ByteBuffer into) {
         byte[] file = cached.get(segment);
         if (file == null) {

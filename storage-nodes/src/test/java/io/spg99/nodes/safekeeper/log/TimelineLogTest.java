@@ -30,7 +30,7 @@ class TimelineLogTest {
     private static TimelineLog following(CrashingDisk disk, FakeWal wal) throws IOException {
         TimelineLog log = TimelineLog.create(disk, wal.base());
         log.promise(2);
-        log.establish(2, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end(), wal.base().start());
         Lsn from = log.follow(2);
         append(log, 2, wal, from, wal.end());
         log.flush();
@@ -62,7 +62,8 @@ class TimelineLogTest {
 
         TimelineLog log = reopen(disk);
 
-        assertEquals(new TimelineLog.View(1, 1, wal.history(), wal.end()), log.view());
+        assertEquals(
+                new TimelineLog.View(1, 1, wal.history(), wal.end(), wal.base().start()), log.view());
     }
 
     @Test
@@ -94,7 +95,7 @@ class TimelineLogTest {
         FakeWal wal = first().records(new Random(1), 30);
         TimelineLog log = TimelineLog.create(disk, wal.base());
         log.promise(2);
-        log.establish(2, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end(), wal.base().start());
         Lsn from = log.follow(2);
 
         append(log, 2, wal, from, wal.end().plus(-9));
@@ -110,7 +111,7 @@ class TimelineLogTest {
         FakeWal wal = first().records(new Random(1), 30);
         TimelineLog log = TimelineLog.create(disk, wal.base());
         log.promise(2);
-        log.establish(2, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end(), wal.base().start());
         Lsn from = log.follow(2);
 
         assertThrows(MalformedWalException.class, () -> append(log, 2, wal, from.plus(8), wal.end()));
@@ -126,11 +127,12 @@ class TimelineLogTest {
         FakeWal next = tail.branch(3, end, record).records(new Random(3), 30);
 
         log.promise(3);
-        assertEquals(end, log.establish(3, next.history().upTo(end), end));
+        assertEquals(
+                end, log.establish(3, next.history().upTo(end), end, next.base().start()));
         disk.reboot();
         TimelineLog again = reopen(disk);
         assertEquals(end, again.view().flushed());
-        again.establish(3, next.history().upTo(end), end);
+        again.establish(3, next.history().upTo(end), end, next.base().start());
         append(again, 3, next, again.follow(3), next.end());
         again.flush();
 
@@ -146,7 +148,7 @@ class TimelineLogTest {
         FakeWal ahead = wal.records(new Random(2), 100).branch(3).records(new Random(3), 200);
 
         log.promise(4);
-        Lsn from = log.establish(4, ahead.history(), ahead.end());
+        Lsn from = log.establish(4, ahead.history(), ahead.end(), wal.base().start());
         assertEquals(lagging, from);
         append(log, 4, ahead, from, ahead.end());
         log.flush();
@@ -160,6 +162,68 @@ class TimelineLogTest {
         assertArrayEquals(expected(ahead, ahead.end()), content(again, ahead, ahead.end()));
     }
 
+    private static void assertSameFrom(Lsn from, FakeWal wal, TimelineLog log) throws IOException {
+        byte[] expected = new byte[(int) wal.end().minus(from)];
+        wal.slice(from, wal.end()).get(expected);
+        ByteBuffer actual = ByteBuffer.allocate(expected.length);
+        assertEquals(expected.length, log.read(log.view().history(), from, wal.end(), actual));
+        assertArrayEquals(expected, actual.array());
+    }
+
+    @Test
+    void givenWalThatIsCovered_whenTrimmed_thenItIsGoneForGoodUpToTheGenerationsBegin() throws Exception {
+        FakeWal wal = first().records(new Random(1), 500);
+        TimelineLog log = following(disk, wal);
+        Lsn begin = wal.end();
+        FakeWal next = wal.branch(3).records(new Random(2), 500);
+        log.promise(3);
+        log.establish(3, wal.history(), begin, wal.base().start());
+        append(log, 3, next, log.follow(3), next.end());
+        log.flush();
+
+        Lsn horizon = log.trim(3, next.end());
+        disk.reboot();
+        TimelineLog again = reopen(disk);
+
+        assertEquals(begin.segmentStart(FakeWal.SEGMENT_SIZE), horizon);
+        assertTrue(horizon.isAfter(wal.base().start()), "horizon=" + horizon);
+        assertEquals(horizon, again.view().horizon());
+        assertEquals(next.end(), again.view().flushed());
+        assertEquals(0, again.read(next.history(), horizon.plus(-8), horizon, ByteBuffer.allocate(8)));
+        assertSameFrom(horizon, next, again);
+    }
+
+    @Test
+    void givenALogThatLacksWhatOthersHaveRemoved_whenEstablished_thenItBeginsAtTheirHorizon() throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = following(disk, wal);
+        FakeWal ahead = wal.records(new Random(2), 500);
+        Lsn end = ahead.end();
+        Lsn horizon = end.segmentStart(FakeWal.SEGMENT_SIZE);
+        log.promise(3);
+        assertEquals(horizon, log.establish(3, ahead.history(), end, horizon));
+        append(log, 3, ahead, horizon, horizon.plus(100));
+        log.flush();
+        disk.reboot();
+
+        TimelineLog again = reopen(disk);
+        assertEquals(horizon, again.view().flushed(), "half of it does not count");
+        again.promise(4);
+        assertEquals(horizon, again.establish(4, ahead.history(), end, horizon));
+        append(again, 4, ahead, horizon, end);
+        again.flush();
+        again.established(4, end);
+        FakeWal next = ahead.branch(4).records(new Random(3), 10);
+        append(again, 4, next, again.follow(4), next.end());
+        again.flush();
+        disk.reboot();
+
+        TimelineLog last = reopen(disk);
+        assertEquals(next.end(), last.view().flushed());
+        assertEquals(next.history(), last.view().history());
+        assertSameFrom(horizon, next, last);
+    }
+
     @Test
     void givenARestoredLog_whenItLacksWhatItsWriterHadAlready_thenItIsNoVoter() throws Exception {
         FakeWal wal = first().records(new Random(1), 10);
@@ -168,7 +232,7 @@ class TimelineLogTest {
         Lsn had = next.end();
         next.records(new Random(3), 10);
         TimelineLog log = TimelineLog.restore(disk, wal.base(), 3);
-        append(log, 3, wal, log.establish(3, wal.history(), begin), begin);
+        append(log, 3, wal, log.establish(3, wal.history(), begin, wal.base().start()), begin);
         log.flush();
         log.established(3, begin);
         assertTrue(reopen(disk).isRestored());
@@ -194,15 +258,19 @@ class TimelineLogTest {
         TimelineLog log = following(disk, wal);
         Lsn other = wal.recordEnds().get(5);
         log.promise(3);
-        log.establish(3, wal.history(), wal.end());
+        log.establish(3, wal.history(), wal.end(), wal.base().start());
 
-        assertThrows(LogFailedException.class, () -> log.establish(3, wal.history(), other));
         assertThrows(
                 LogFailedException.class,
-                () -> log.establish(3, wal.base().history(), wal.base().end()));
+                () -> log.establish(3, wal.history(), other, wal.base().start()));
+        assertThrows(
+                LogFailedException.class,
+                () -> log.establish(
+                        3, wal.base().history(), wal.base().end(), wal.base().start()));
 
         assertEquals(wal.end(), log.view().flushed());
-        assertEquals(wal.end(), log.establish(3, wal.history(), wal.end()));
+        assertEquals(
+                wal.end(), log.establish(3, wal.history(), wal.end(), wal.base().start()));
     }
 
     @Test
@@ -212,7 +280,7 @@ class TimelineLogTest {
         TimelineLog log = following(disk, wal);
         log.promise(3);
         assertEquals(2, log.view().established());
-        log.establish(3, wal.history(), wal.end());
+        log.establish(3, wal.history(), wal.end(), wal.base().start());
         disk.reboot();
 
         TimelineLog again = reopen(disk);
@@ -307,7 +375,7 @@ class TimelineLogTest {
                 assertTrue(!view.flushed().isBefore(acknowledged), "seed=" + seed);
                 Lsn end = view.flushed();
                 acknowledged = end;
-                log.establish(generation, view.history(), end);
+                log.establish(generation, view.history(), end, wal.base().start());
                 wal = wal.branch(generation, end, lastRecord(wal, end)).records(random, 60);
                 Lsn next = log.follow(generation);
                 while (next.isBefore(wal.end())) {

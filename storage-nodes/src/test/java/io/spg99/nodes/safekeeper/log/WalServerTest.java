@@ -52,7 +52,7 @@ class WalServerTest {
         wal = FakeWal.begin().branch(2).records(new Random(5), 2000);
         TimelineLog log = TimelineLog.create(new CrashingDisk(new Random(1)), wal.base());
         log.promise(2);
-        log.establish(2, wal.base().history(), wal.base().end());
+        log.establish(2, wal.base().history(), wal.base().end(), wal.base().start());
         Lsn from = log.follow(2);
         log.append(2, from, wal.slice(from, wal.end()));
         log.flush();

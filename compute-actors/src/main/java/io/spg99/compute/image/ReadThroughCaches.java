@@ -1,0 +1,315 @@
+package io.spg99.compute.image;
+
+import io.spg99.storage.file.FileTree;
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.readthrough.BlockRange;
+import io.spg99.storage.readthrough.ReadThrough;
+import io.spg99.storage.readthrough.ReadThroughLibrary;
+import io.spg99.storage.readthrough.ReadThroughSettings;
+import io.spg99.storage.readthrough.RelationFile;
+import io.spg99.storage.safekeeper.TimelineBase;
+import io.spg99.storage.snapshot.DataDirectory;
+import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.snapshot.SnapshotBlocks;
+import io.spg99.storage.snapshot.SnapshotReader;
+import io.spg99.storage.snapshot.SnapshotStore;
+import io.spg99.storage.snapshot.SoftBasebackup;
+import io.spg99.storage.socket.UnixSocket;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.security.SecureRandom;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The data directories of one node that are read through: of each one where its map and socket are, the agent that serves it,
+ * and what is remembered of it.
+ *
+ * <pre>
+ * &lt;place&gt;/&lt;random&gt;                     map and socket of one directory; in /tmp if that is too long for a socket's name
+ * &lt;directory&gt;/spg99_readthrough         says where: a directory is renamed between the start of its server and its use
+ * </pre>
+ */
+public final class ReadThroughCaches implements AutoCloseable {
+
+    private static final Logger LOG = LoggerFactory.getLogger(ReadThroughCaches.class);
+
+    private static final String RECORD = "spg99_readthrough";
+
+    /** Reads of object storage at once. */
+    private static final int THREADS = 16;
+
+    /** A start is over by then: what is done now does not compete with it. */
+    private static final Duration AFTER_START = Duration.ofSeconds(2);
+
+    /** Of what a start and its first connections read; 8 MB. */
+    private static final int MOST_AT_START = 1024;
+
+    /** Of what was in use when a generation ended; 64 MB, or half the cache. */
+    private static final int MOST_HOT = 8192;
+
+    /** For the free space maps that an orderly end leaves: few and small. */
+    private static final Duration WHOLE_LIMIT = Duration.ofSeconds(5);
+
+    private final ReadThroughLibrary library;
+    private final Path place;
+    private final OsUser user;
+    private final ReadThroughSettings settings;
+    private final SecureRandom random = new SecureRandom();
+    private final Map<Path, Cache> caches = new ConcurrentHashMap<>();
+
+    /** Its queue is bounded by what the agents have under way. */
+    private final ScheduledThreadPoolExecutor threads = new ScheduledThreadPoolExecutor(
+            THREADS, task -> Thread.ofPlatform().name("read-through").daemon().unstarted(task));
+
+    /** One directory's. */
+    private static final class Cache {
+        final ReadThrough agent;
+        final SnapshotStore store;
+        final HotBlocks hot;
+        final Manifest snapshot;
+        final int generation;
+
+        /** What the last generation read; set before {@link #atStart} is. */
+        volatile List<BlockRange> inherited = List.of();
+
+        /** What this one's start has read; null until it is over. */
+        volatile @Nullable List<BlockRange> atStart;
+
+        Cache(ReadThrough agent, SnapshotStore store, HotBlocks hot, Manifest snapshot, int generation) {
+            this.agent = agent;
+            this.store = store;
+            this.hot = hot;
+            this.snapshot = snapshot;
+            this.generation = generation;
+        }
+    }
+
+    /**
+     * @param libraries where the library is put; PostgreSQL's user must be able to reach it, and {@code place}
+     * @param place     for maps and sockets; made when needed
+     * @return empty without a C compiler or outside Linux, which is logged: everything is fetched before a start then
+     */
+    public static Optional<ReadThroughCaches> open(
+            Path libraries, Path place, OsUser user, ReadThroughSettings settings) throws IOException {
+        Optional<ReadThroughLibrary> library = ReadThroughLibrary.install(libraries);
+        if (library.isEmpty()) {
+            LOG.warn(
+                    "running without read-through, for its library was not built: everything is fetched before a start;"
+                            + " install a C compiler (on Linux) and build again");
+        }
+        return library.map(found -> new ReadThroughCaches(found, place.toAbsolutePath(), user, settings));
+    }
+
+    private ReadThroughCaches(ReadThroughLibrary library, Path place, OsUser user, ReadThroughSettings settings) {
+        this.library = library;
+        this.place = place;
+        this.user = user;
+        this.settings = settings;
+        threads.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
+        threads.setRemoveOnCancelPolicy(true);
+    }
+
+    /** Makes a directory ready for a server that is started before anybody knows what it will read. */
+    void layOut(Path directory) throws IOException {
+        Path shared = place.resolve(Long.toHexString(random.nextLong()));
+        if (UnixSocket.fits(shared.resolve("socket"))) {
+            user.createPrivateDirectory(shared);
+        } else {
+            shared = Files.createTempDirectory(
+                    Path.of("/tmp"),
+                    "spg99-",
+                    PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+            user.own(shared);
+        }
+        user.writePrivate(directory.resolve(RECORD), shared.toString().getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** What a server over a directory that was laid out must have in its environment. */
+    Map<String, String> environment(Path directory) throws IOException {
+        return library.environment(shared(directory)
+                .orElseThrow(() -> new IOException("directory was not laid out: directory=" + directory)));
+    }
+
+    private static Optional<Path> shared(Path directory) throws IOException {
+        Path file = directory.resolve(RECORD);
+        return Files.exists(file) ? Optional.of(Path.of(Files.readString(file))) : Optional.empty();
+    }
+
+    private static Path requireShared(Path directory) throws IOException {
+        return Path.of(Files.readString(directory.resolve(RECORD)));
+    }
+
+    /** The directory is whole. */
+    void startWhole(Path pgdata) throws IOException {
+        ReadThrough.createEmpty(requireShared(pgdata), user);
+    }
+
+    /**
+     * Makes {@code pgdata} hold what a server needs to start on a snapshot, and begins to serve the rest.
+     *
+     * @param image what {@code pgdata} holds
+     */
+    void start(
+            SnapshotStore store,
+            ObjectStore objects,
+            SnapshotReader snapshot,
+            TimelineBase base,
+            int generation,
+            DataDirectory.Content image,
+            Path pgdata)
+            throws IOException {
+        SoftBasebackup laid = SoftBasebackup.lay(snapshot, pgdata, image, user);
+        ReadThrough agent = ReadThrough.create(
+                pgdata, requireShared(pgdata), user, laid.sizes(), new SnapshotBlocks(snapshot, threads), settings);
+        laid.tell(agent);
+        Cache cache = new Cache(agent, store, new HotBlocks(objects, base.timeline()), snapshot.manifest(), generation);
+        caches.put(pgdata, cache);
+        threads.execute(() -> inherit(cache));
+        threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    /** Fetches what the last start has read: this one is about to. */
+    private void inherit(Cache cache) {
+        try {
+            HotBlocks.Remembered remembered = cache.hot.newest();
+            cache.inherited = remembered.hot();
+            cache.agent.fetch(remembered.atStart()).exceptionally(e -> {
+                LOG.debug("what the last start read cannot be fetched ahead", e);
+                return null;
+            });
+        } catch (IOException e) {
+            LOG.debug("what was hot is not known: generation={}", cache.generation, e);
+        }
+    }
+
+    /** Says in object storage that the snapshot is in use: until it does, the retention time protects it. */
+    private void hold(Path pgdata, Cache cache) {
+        if (caches.get(pgdata) != cache) {
+            return;
+        }
+        try {
+            cache.store.hold(cache.generation, cache.snapshot);
+        } catch (IOException e) {
+            LOG.debug("object storage is away, saying later which snapshot is in use", e);
+            threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+        }
+    }
+
+    /** The server serves: what was hot is fetched once its first clients are through. */
+    void serving(Path pgdata) {
+        Cache cache = caches.get(pgdata);
+        if (cache != null) {
+            threads.schedule(() -> startIsOver(cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private void startIsOver(Cache cache) {
+        cache.atStart = cache.agent.used(MOST_AT_START);
+        cache.agent.fetch(cache.inherited).exceptionally(e -> {
+            LOG.info("what was hot cannot be fetched: generation={} reason={}", cache.generation, e.toString());
+            return null;
+        });
+    }
+
+    private Optional<ReadThrough> agent(Path pgdata) {
+        return Optional.ofNullable(caches.get(pgdata)).map(cache -> cache.agent);
+    }
+
+    /** Puts a file there that is newer than the snapshot, before the server starts. */
+    void adopt(Path pgdata, Path file) {
+        agent(pgdata)
+                .ifPresent(agent ->
+                        RelationFile.parse(pgdata.relativize(file).toString()).ifPresent(agent::adopt));
+    }
+
+    /**
+     * Whether a file was changed since the start, and if it was, makes it whole. Empty if the directory has it as any other
+     * has. Blocks.
+     *
+     * @throws IOException if what is missing cannot be had
+     */
+    Optional<Boolean> changed(Path pgdata, RelationFile file) throws IOException {
+        Optional<ReadThrough> agent = agent(pgdata).filter(serving -> serving.lists(file));
+        if (agent.isEmpty()) {
+            return Optional.empty();
+        }
+        boolean changed = agent.get().isChanged(file);
+        if (changed) {
+            fetch(agent.get(), file);
+        }
+        return Optional.of(changed);
+    }
+
+    private static void fetch(ReadThrough agent, RelationFile file) throws IOException {
+        try {
+            agent.fetch(agent.all(file).stream().toList())
+                    .toCompletableFuture()
+                    .get(WHOLE_LIMIT.toMillis(), TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted", e);
+        } catch (ExecutionException | TimeoutException e) {
+            throw new IOException("file cannot be made whole: file=" + file.path(), e);
+        }
+    }
+
+    /** Nothing runs there any more. What was hot is remembered; what lies elsewhere is removed. */
+    void end(Path directory) throws IOException {
+        Cache cache = caches.remove(directory);
+        if (cache != null) {
+            List<BlockRange> hot =
+                    cache.agent.used((int) Math.min(MOST_HOT, settings.cacheLimit() / RelationFile.BLOCK / 2));
+            List<BlockRange> atStart = cache.atStart;
+            HotBlocks.Remembered remembered = new HotBlocks.Remembered(
+                    atStart == null ? new ArrayList<>(cache.agent.used(MOST_AT_START)) : atStart, hot);
+            cache.agent.close();
+            threads.execute(() -> leave(cache, remembered));
+        }
+        Optional<Path> shared = shared(directory);
+        if (shared.isPresent()) {
+            FileTree.delete(shared.get());
+        }
+    }
+
+    private static void leave(Cache cache, HotBlocks.Remembered remembered) {
+        try {
+            // Nothing is left behind of a timeline that has been deleted meanwhile.
+            if (cache.store.has(cache.snapshot)) {
+                cache.hot.remember(cache.generation, remembered);
+            }
+            cache.store.release(cache.generation, cache.snapshot);
+        } catch (IOException e) {
+            LOG.info("what was hot is not remembered: generation={} reason={}", cache.generation, e.toString());
+        }
+    }
+
+    /** Ends all agents, and waits a moment for what is being remembered. */
+    @Override
+    public void close() {
+        caches.values().forEach(cache -> cache.agent.close());
+        threads.shutdown();
+        try {
+            if (!threads.awaitTermination(WHOLE_LIMIT.toMillis(), TimeUnit.MILLISECONDS)) {
+                threads.shutdownNow();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

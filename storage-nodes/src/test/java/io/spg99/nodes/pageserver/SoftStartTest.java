@@ -1,0 +1,348 @@
+package io.spg99.nodes.pageserver;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.spg99.storage.file.FileTree;
+import io.spg99.storage.object.ObjectStore;
+import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.readthrough.ReadThroughLibrary;
+import io.spg99.storage.readthrough.ReadThroughSettings;
+import io.spg99.storage.safekeeper.SafekeeperId;
+import io.spg99.storage.safekeeper.WalSegmentName;
+import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.snapshot.SnapshotRetention;
+import io.spg99.storage.snapshot.SnapshotStore;
+import io.spg99.storage.wal.Lsn;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.SQLException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.awaitility.Awaitility;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** Real computes that start on a snapshot with hardly anything on their disk, and what may be missing then. */
+class SoftStartTest {
+
+    private static final String ROWS = "SELECT count(*) || ' ' || sum(id) FROM big WHERE length(filler) = 200";
+    private static final String EXPECTED = "100000 5000050000";
+
+    private static TestTimelines timelines;
+
+    @BeforeAll
+    static void begin() throws Exception {
+        timelines = new TestTimelines();
+        Assumptions.assumeTrue(
+                ReadThroughLibrary.install(timelines.root.resolve("native")).isPresent(), "the library was not built");
+    }
+
+    @AfterAll
+    static void end() throws Exception {
+        timelines.close();
+    }
+
+    /** Object storage that can be away for reads of parts of objects: what a running generation needs. */
+    private static final class AbsentStore implements ObjectStore {
+        private final ObjectStore store;
+        private volatile boolean away;
+
+        AbsentStore(ObjectStore store) {
+            this.store = store;
+        }
+
+        private ObjectStore there() throws IOException {
+            if (away) {
+                throw new IOException("object storage is away");
+            }
+            return store;
+        }
+
+        @Override
+        public boolean putIfAbsent(String key, Path content) throws IOException {
+            return there().putIfAbsent(key, content);
+        }
+
+        @Override
+        public boolean putIfAbsent(String key, byte[] content) throws IOException {
+            return there().putIfAbsent(key, content);
+        }
+
+        @Override
+        public InputStream open(String key) throws IOException {
+            return there().open(key);
+        }
+
+        @Override
+        public byte[] read(String key, long offset, int length) throws IOException {
+            return there().read(key, offset, length);
+        }
+
+        @Override
+        public boolean exists(String key) throws IOException {
+            return there().exists(key);
+        }
+
+        @Override
+        public List<String> list(String prefix) throws IOException {
+            return there().list(prefix);
+        }
+
+        @Override
+        public void delete(String key) throws IOException {
+            there().delete(key);
+        }
+    }
+
+    /** A generation with a table of 24 MB that stops in order, and a snapshot of it. */
+    private static Manifest filled(TestTimelines.Timeline timeline) throws Exception {
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE TABLE big AS SELECT id, repeat('x', 200) AS filler FROM generate_series(1, 100000) id",
+                    "CREATE INDEX ON big (id)");
+        }
+        timeline.stop();
+        return snapshot(timeline, timeline.prepare());
+    }
+
+    private static Manifest snapshot(TestTimelines.Timeline timeline, QuorumReply.Prepared prepared) throws Exception {
+        return timelines
+                .redoWorker(timelines.objects)
+                .advance(timeline.job(prepared))
+                .orElseThrow();
+    }
+
+    private static SnapshotStore store(TestTimelines.Timeline timeline) {
+        return new SnapshotStore(timelines.objects, timeline.base.timeline());
+    }
+
+    private static Lsn quorumPosition(TestTimelines.Timeline timeline) {
+        return timelines
+                .safekeepers
+                .ask(timeline.quorum, QuorumReply.Positions.class, QuorumCommand.GetPositions::new)
+                .quorum();
+    }
+
+    /** Bytes that the files of a directory take. */
+    private static long diskUse(Path directory) throws IOException {
+        Process du = new ProcessBuilder("du", "-sk", directory.toString()).start();
+        try (InputStream output = du.getInputStream()) {
+            return Long.parseLong(new String(output.readAllBytes(), StandardCharsets.US_ASCII).split("\\s", 2)[0])
+                    * 1024;
+        }
+    }
+
+    @Test
+    void givenALargeTable_whenStarted_thenLittleIsLocalAndWhatWasHotComesBackByItself() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        filled(timeline);
+
+        timeline.start();
+        String file;
+        try (Connection connection = timeline.connect()) {
+            file = Workload.ask(connection, "SELECT pg_relation_filepath('big')");
+            Path table = timeline.pgdata().resolve(file);
+            assertEquals("42", Workload.ask(connection, "SELECT id FROM big WHERE id = 42"));
+            assertTrue(diskUse(table) < 1 << 20, "bytes=" + diskUse(table));
+            assertTrue(diskUse(timeline.pgdata()) < 32 << 20, "bytes=" + diskUse(timeline.pgdata()));
+            assertEquals(EXPECTED, Workload.ask(connection, ROWS));
+            assertTrue(diskUse(table) > 20 << 20, "bytes=" + diskUse(table));
+        }
+        timeline.stop();
+        String hot = "timelines/" + timeline.base.timeline() + "/hot/";
+        Awaitility.await("what was hot is remembered")
+                .atMost(TestTimelines.PATIENCE)
+                .until(() -> !timelines.objects.list(hot).isEmpty());
+
+        timeline.start();
+        Path again = timeline.pgdata().resolve(file);
+        Awaitility.await("what was hot is fetched")
+                .atMost(TestTimelines.PATIENCE)
+                .until(() -> Files.exists(again) && diskUse(again) > 20 << 20);
+        timeline.kill();
+    }
+
+    @Test
+    void givenObjectStorageAway_whenReadAndWritten_thenReadsWaitAndWritersGoOn() throws Exception {
+        AbsentStore store = new AbsentStore(timelines.objects);
+        ReadThroughSettings settings = new ReadThroughSettings(
+                Duration.ofSeconds(3), Duration.ofSeconds(1), Duration.ofMillis(50), Long.MAX_VALUE);
+        TestTimelines.Timeline timeline = timelines.timeline(store, settings);
+        filled(timeline);
+        timeline.start();
+        try (Connection writer = timeline.connect();
+                Connection reader = timeline.connect()) {
+            Workload.run(writer, "CREATE TABLE small (id int)", "INSERT INTO small SELECT generate_series(1, 1000)");
+            assertEquals("1", Workload.ask(reader, "SELECT count(*) FROM (SELECT filler FROM big LIMIT 1) t"));
+            store.away = true;
+
+            CompletableFuture<String> waiting = CompletableFuture.supplyAsync(() -> {
+                try {
+                    return Workload.ask(reader, "SELECT count(*) FROM (SELECT filler FROM big LIMIT 30000) t");
+                } catch (SQLException e) {
+                    throw new IllegalStateException(e);
+                }
+            });
+            Workload.run(writer, "INSERT INTO small SELECT generate_series(1, 1000)");
+            assertFalse(waiting.isDone(), "a read waits for its blocks");
+            store.away = false;
+            assertEquals("30000", waiting.get(10, TimeUnit.SECONDS));
+
+            store.away = true;
+            SQLException failed = assertThrows(SQLException.class, () -> Workload.ask(reader, ROWS));
+            assertEquals("58030", failed.getSQLState(), failed.getMessage());
+            Workload.run(writer, "INSERT INTO small SELECT generate_series(1, 1000)");
+            store.away = false;
+            assertEquals(EXPECTED, Workload.ask(reader, ROWS));
+            assertEquals("3000", Workload.ask(reader, "SELECT count(*) FROM small"));
+        }
+        timeline.kill();
+    }
+
+    @Test
+    void givenADamagedLayer_whenItsBlocksAreRead_thenTheQueryFailsAndNothingOfItIsServed() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        Manifest manifest = filled(timeline);
+        String name = manifest.layers().getFirst().name();
+        Path layer =
+                timelines.root.resolve("objects").resolve("timelines/" + timeline.base.timeline() + "/layers/" + name);
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals("42", Workload.ask(connection, "SELECT id FROM big WHERE id = 42"));
+            try (RandomAccessFile file = new RandomAccessFile(layer.toFile(), "rw")) {
+                // The index is in memory already; every group of blocks is damaged.
+                for (long at = 32; at < file.length() - 4096; at += 64) {
+                    file.seek(at);
+                    int bits = file.read();
+                    file.seek(at);
+                    file.write(bits ^ 1);
+                }
+            }
+            long began = System.nanoTime();
+            SQLException failed = assertThrows(SQLException.class, () -> Workload.ask(connection, ROWS));
+            assertEquals("58030", failed.getSQLState(), failed.getMessage());
+            assertTrue(System.nanoTime() - began < TimeUnit.SECONDS.toNanos(10), "it is not waited for");
+            assertEquals("1", Workload.ask(connection, "SELECT 1"), "the database goes on");
+        }
+        timeline.kill();
+    }
+
+    @Test
+    void givenAGenerationThatReadsASnapshot_whenOldOnesAreDeleted_thenItsStays() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        Manifest first = filled(timeline);
+        timeline.start();
+        String holds = "timelines/" + timeline.base.timeline() + "/held/";
+        Awaitility.await("it says what it reads")
+                .atMost(TestTimelines.PATIENCE)
+                .until(() -> timelines.objects.list(holds).size() == 1);
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "INSERT INTO big SELECT id, repeat('y', 200) FROM generate_series(1, 50000) id",
+                    "CHECKPOINT");
+            // A snapshot of what the generation has written so far, as if it had been made long ago.
+            RedoWorker worker = timelines.redoWorker(timelines.objects);
+            Manifest second = Awaitility.await("a snapshot with the checkpoint")
+                    .atMost(TestTimelines.PATIENCE)
+                    .until(
+                            () -> worker.advance(timeline.running(quorumPosition(timeline)))
+                                    .orElseThrow(),
+                            made -> made.end().isAfter(first.end()));
+            long muchLater = second.madeAtMillis() + Duration.ofDays(1).toMillis();
+            List<String> deleted = SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10));
+            assertEquals(List.of(), deleted);
+            assertEquals("150000", Workload.ask(connection, "SELECT count(*) FROM big"));
+        }
+        timeline.stop();
+        Awaitility.await("it says so no more")
+                .atMost(TestTimelines.PATIENCE)
+                .until(() -> timelines.objects.list(holds).isEmpty());
+        long muchLater = System.currentTimeMillis() + Duration.ofDays(1).toMillis();
+        assertEquals(
+                1,
+                SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10)).stream()
+                        .filter(key -> key.contains("/snapshots/"))
+                        .count());
+    }
+
+    @Test
+    void givenWalThatIsCovered_whenSafekeepersHaveRemovedIt_thenALostOneAndTheNextGenerationBeginAtTheHorizon()
+            throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        Manifest snapshot = filled(timeline);
+        Lsn horizon = snapshot.walStart();
+        assertTrue(horizon.minus(timeline.base.start()) > 3L * timeline.base.segmentSize(), "horizon=" + horizon);
+        timeline.start();
+        timeline.quorum.tell(new QuorumCommand.Horizon(horizon));
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            awaitTrimmed(timeline, id, horizon);
+        }
+        SafekeeperId lost = SafekeeperId.ALL.getLast();
+        timelines.safekeepers.stop(lost);
+        FileTree.delete(timelines.safekeepers.directory(lost));
+        timelines.safekeepers.start(lost);
+        awaitTrimmed(timeline, lost, horizon);
+        try (Connection connection = timeline.connect()) {
+            Workload.run(connection, "INSERT INTO big VALUES (100001, repeat('x', 200))");
+        }
+        timeline.stop();
+
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals("100001 5000150001", Workload.ask(connection, ROWS));
+        }
+        timeline.stop();
+
+        // The snapshot is lost: the one before it is the base image, and its WAL is in the archive.
+        for (String key : timelines.objects.list("timelines/" + timeline.base.timeline() + "/snapshots/")) {
+            timelines.objects.delete(key);
+        }
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals("100001 5000150001", Workload.ask(connection, ROWS));
+        }
+        timeline.kill();
+    }
+
+    /** The Safekeeper has WAL from the horizon on, and none before it. */
+    private static void awaitTrimmed(TestTimelines.Timeline timeline, SafekeeperId id, Lsn horizon) {
+        Path directory = timelines.safekeepers.directory(id);
+        Awaitility.await(id + " begins at " + horizon)
+                .atMost(TestTimelines.PATIENCE)
+                .until(() -> {
+                    List<Long> segments =
+                            segments(directory, timeline.base.timeline().value(), timeline.base.segmentSize());
+                    return !segments.isEmpty()
+                            && segments.stream()
+                                    .allMatch(number -> number >= horizon.segment(timeline.base.segmentSize()));
+                });
+    }
+
+    private static List<Long> segments(Path directory, String timeline, int segmentSize) throws IOException {
+        try (Stream<Path> files = Files.walk(directory)) {
+            return files.filter(file -> file.toString().contains(timeline))
+                    .map(file -> WalSegmentName.parse(file.getFileName().toString(), segmentSize))
+                    .flatMap(Optional::stream)
+                    .map(WalSegmentName.Parsed::number)
+                    .toList();
+        }
+    }
+}

@@ -14,6 +14,10 @@ final class Samples {
         values.add(value);
     }
 
+    int count() {
+        return values.size();
+    }
+
     double medianMillis() {
         return percentileMillis(50);
     }

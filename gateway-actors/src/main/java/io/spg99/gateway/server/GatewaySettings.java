@@ -9,9 +9,10 @@ import java.time.Duration;
  *
  * @param port      0 for any free port
  * @param ioThreads 0 for one per processor
+ * @param plaintext clients may do without TLS; nothing but {@link #withPlaintext} sets it
  */
 public record GatewaySettings(
-        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool) {
+        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool, boolean plaintext) {
 
     /**
      * @param serverCertificate PEM chain shown to clients
@@ -100,6 +101,12 @@ public record GatewaySettings(
                         gateway.getDuration("pool.server-lifetime"),
                         gateway.getDuration("pool.linger"),
                         gateway.getInt("pool.prepared-per-server"),
-                        gateway.getBytes("pool.statement-bytes")));
+                        gateway.getBytes("pool.statement-bytes")),
+                false);
+    }
+
+    /** For benchmarks: no configuration lets clients do without TLS. */
+    public GatewaySettings withPlaintext() {
+        return new GatewaySettings(host, port, ioThreads, tls, times, limits, pool, true);
     }
 }

@@ -121,7 +121,7 @@ final class StartupHandler extends ByteToMessageDecoder {
     }
 
     private void onStartup(ChannelHandlerContext ctx, StartupPacket.Startup startup) {
-        if (!encrypted) {
+        if (!encrypted && !connection.gateway.settings().plaintext()) {
             connection.fatal(NO_TLS);
             return;
         }

@@ -40,9 +40,6 @@ final class GatewayBench implements Runnable {
     private static final int SERVER_CONNECTIONS = 20;
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
 
-    /** A tick of {@code /proc/<pid>/stat}: USER_HZ is 100 on every Linux. */
-    private static final double TICK_MICROS = 10_000;
-
     /** One shape of load. */
     private enum Mode {
         SIMPLE("--select-only --protocol=simple"),
@@ -69,7 +66,7 @@ final class GatewayBench implements Runnable {
     /** @param pid of the pooler */
     private record Peer(String name, int port, OptionalLong pid, boolean prepares) {}
 
-    @Option(names = "--rounds", defaultValue = "3", description = "Interleaved rounds (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--rounds", defaultValue = "2", description = "Interleaved rounds (default: ${DEFAULT-VALUE}).")
     private int rounds;
 
     @Option(
@@ -179,7 +176,7 @@ final class GatewayBench implements Runnable {
 
     private void measure(List<Peer> peers) throws IOException {
         System.out.printf(
-                "medians of %d rounds of %d s; %d server connections; CPU of the pooler's process%n",
+                "medians of %d rounds of %d s; %d server connections; CPU of the pooler's process from the first to the last transaction%n",
                 rounds, seconds, SERVER_CONNECTIONS);
         for (Mode mode : modes) {
             for (String encrypted : tls) {
@@ -263,20 +260,14 @@ final class GatewayBench implements Runnable {
                 "disable",
                 "PGSSLMODE",
                 encrypted ? "require" : "disable");
-        long before = ticks(peer);
-        PgBench.Result result =
-                new PgBench(peer.name(), environment).run(count, Duration.ofSeconds(seconds), mode.options());
-        long used = ticks(peer) - before;
-        return new Measured(result, used * TICK_MICROS / result.latencies().count());
-    }
-
-    /** User and system time of the pooler; the name before them may hold blanks and parentheses. */
-    private static long ticks(Peer peer) throws IOException {
+        PgBench bench = new PgBench(peer.name(), environment);
+        Duration length = Duration.ofSeconds(seconds);
         if (peer.pid().isEmpty()) {
-            return 0;
+            return new Measured(bench.run(count, length, mode.options()), 0);
         }
-        String stat = Files.readString(Path.of("/proc/" + peer.pid().getAsLong() + "/stat"));
-        String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ", -1);
-        return Long.parseLong(fields[11]) + Long.parseLong(fields[12]);
+        try (CpuMeter meter = CpuMeter.of(peer.pid().getAsLong())) {
+            PgBench.Result result = bench.run(count, length, mode.options());
+            return new Measured(result, meter.microsPer(result.ends()));
+        }
     }
 }

@@ -14,10 +14,6 @@ final class Samples {
         values.add(value);
     }
 
-    int count() {
-        return values.size();
-    }
-
     double medianMillis() {
         return percentileMillis(50);
     }

@@ -71,7 +71,7 @@ final class GatewayBench implements Runnable {
 
     @Option(
             names = "--seconds",
-            defaultValue = "2",
+            defaultValue = "4",
             description = "Length of each run of pgbench (default: ${DEFAULT-VALUE}).")
     private int seconds;
 
@@ -101,8 +101,8 @@ final class GatewayBench implements Runnable {
 
     @Option(
             names = "--warm-up",
-            defaultValue = "3",
-            description = "Seconds of the first run of each kind through the Gateway, which does not count"
+            defaultValue = "10",
+            description = "Seconds of the first run of each mode through the Gateway, which does not count"
                     + " (default: ${DEFAULT-VALUE}).")
     private int warmUp;
 
@@ -179,6 +179,7 @@ final class GatewayBench implements Runnable {
                 "medians of %d rounds of %d s; %d server connections; CPU of the pooler's process from the first to the last transaction%n",
                 rounds, seconds, SERVER_CONNECTIONS);
         for (Mode mode : modes) {
+            run(peers.getLast(), mode, tls.contains("on"), clients.getFirst(), warmUp);
             for (String encrypted : tls) {
                 for (int count : clients) {
                     if (mode != Mode.CONNECT || (encrypted.equals("on") && count == clients.getFirst())) {
@@ -193,7 +194,6 @@ final class GatewayBench implements Runnable {
         List<Peer> peers = all.stream()
                 .filter(peer -> mode != Mode.PREPARED || peer.prepares())
                 .toList();
-        run(peers.getLast(), mode, encrypted, count, warmUp);
         Map<String, List<Measured>> results = new LinkedHashMap<>();
         for (int round = 0; round < rounds; round++) {
             for (Peer peer : peers) {

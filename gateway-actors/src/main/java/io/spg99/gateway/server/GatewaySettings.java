@@ -21,6 +21,7 @@ public record GatewaySettings(
      * @param clientKey         PEM, PKCS#8, not encrypted
      * @param backendCa         PEM; a compute's certificate must be signed by it
      * @param backendName       DNS name a compute's certificate must carry
+     * @param reloadInterval    how often the files are looked at for a change
      */
     public record TlsFiles(
             Path serverCertificate,
@@ -28,7 +29,8 @@ public record GatewaySettings(
             Path clientCertificate,
             Path clientKey,
             Path backendCa,
-            String backendName) {}
+            String backendName,
+            Duration reloadInterval) {}
 
     public record Times(
             Duration login,
@@ -78,7 +80,8 @@ public record GatewaySettings(
                         Path.of(gateway.getString("tls.client-certificate")),
                         Path.of(gateway.getString("tls.client-key")),
                         Path.of(gateway.getString("tls.backend-ca")),
-                        gateway.getString("tls.backend-name")),
+                        gateway.getString("tls.backend-name"),
+                        gateway.getDuration("tls.reload-interval")),
                 new Times(
                         gateway.getDuration("login-timeout"),
                         gateway.getDuration("wake-timeout"),

@@ -125,7 +125,7 @@ final class LoginHandler extends ByteToMessageDecoder {
         gateway.random().nextBytes(nonce);
         scram = new ScramExchange(
                 verifier,
-                gateway.tls().endPoint(),
+                connection.tls.endPoint(),
                 Base64.getEncoder().withoutPadding().encodeToString(nonce));
         state = State.FIRST;
         boolean encrypted = connection.channel.pipeline().get(SslHandler.class) != null;

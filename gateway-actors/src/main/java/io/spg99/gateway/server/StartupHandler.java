@@ -94,7 +94,7 @@ final class StartupHandler extends ByteToMessageDecoder {
         }
         encrypted = true;
         ctx.writeAndFlush(ctx.alloc().buffer(1).writeByte(ServerMessages.ACCEPT_TLS));
-        ctx.pipeline().addFirst(connection.gateway.tls().server.newHandler(ctx.alloc()));
+        ctx.pipeline().addFirst(connection.tls.server.newHandler(ctx.alloc()));
     }
 
     private void onGssEncRequest(ChannelHandlerContext ctx) {

@@ -139,7 +139,7 @@ final class CommitBench implements Runnable {
                 .toArray());
     }
 
-    private static double median(double[] sorted) {
+    static double median(double[] sorted) {
         int half = sorted.length / 2;
         return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
     }

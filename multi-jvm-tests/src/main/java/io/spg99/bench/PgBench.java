@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -35,8 +36,11 @@ final class PgBench {
         environment.put("PATH", System.getenv().getOrDefault("PATH", "/usr/bin:/bin"));
     }
 
-    /** @param latencies of single transactions */
-    record Result(double tps, Samples latencies) {}
+    /**
+     * @param latencies of single transactions
+     * @param ends      when they ended, in microseconds since 1970, sorted
+     */
+    record Result(double tps, Samples latencies, List<Long> ends) {}
 
     String name() {
         return name;
@@ -64,7 +68,7 @@ final class PgBench {
             if (!tps.find() || (failed.find() && !failed.group(1).equals("0"))) {
                 throw new IOException("pgbench had failures: server=" + name + " output=" + output);
             }
-            return new Result(Double.parseDouble(tps.group(1)), latencies(logs));
+            return result(Double.parseDouble(tps.group(1)), logs);
         } finally {
             FileTree.delete(logs);
         }
@@ -76,16 +80,21 @@ final class PgBench {
         return Programs.run(command, environment, "", limit);
     }
 
-    /** A line per transaction; its third word is the latency in microseconds. */
-    private static Samples latencies(Path logs) throws IOException {
-        Samples samples = new Samples();
+    /** A line per transaction: client, number, latency in microseconds, script, and when it ended in seconds and microseconds. */
+    private static Result result(double tps, Path logs) throws IOException {
+        Samples latencies = new Samples();
+        List<Long> ends = new ArrayList<>();
         try (Stream<Path> files = Files.list(logs)) {
             for (Path file : files.toList()) {
                 try (Stream<String> lines = Files.lines(file)) {
-                    lines.forEach(line -> samples.add(Duration.ofNanos(Long.parseLong(line.split(" ", 4)[2]) * 1000)));
+                    lines.map(line -> line.split(" ", 7)).forEach(words -> {
+                        latencies.add(Duration.ofNanos(Long.parseLong(words[2]) * 1000));
+                        ends.add(Long.parseLong(words[4]) * 1_000_000 + Long.parseLong(words[5]));
+                    });
                 }
             }
         }
-        return samples;
+        Collections.sort(ends);
+        return new Result(tps, latencies, ends);
     }
 }

@@ -70,8 +70,9 @@ public final class ScramExchange {
         this.serverNonce = serverNonce;
     }
 
-    public static List<String> mechanisms() {
-        return List.of(SCRAM_PLUS, SCRAM);
+    /** What is offered: there is a channel to bind to only in TLS. */
+    public static List<String> mechanisms(boolean encrypted) {
+        return encrypted ? List.of(SCRAM_PLUS, SCRAM) : List.of(SCRAM);
     }
 
     /** client-first in, server-first out. */

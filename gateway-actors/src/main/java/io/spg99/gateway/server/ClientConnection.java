@@ -27,6 +27,8 @@ final class ClientConnection {
 
     final GatewayContext gateway;
     final Channel channel;
+    /** As they were when it began: the password check may be bound to them. */
+    final TlsContexts tls;
     /** For the log. */
     final String id;
 
@@ -39,6 +41,7 @@ final class ClientConnection {
     ClientConnection(GatewayContext gateway, Channel channel, boolean admitted) {
         this.gateway = gateway;
         this.channel = channel;
+        tls = gateway.tls();
         id = Long.toHexString(gateway.ids().incrementAndGet());
         countedIn = admitted ? gateway.preAuth() : null;
         loginTimeout = after(gateway.settings().times().login(), this::onLoginTimeout);

@@ -48,7 +48,7 @@ final class ClientInitializer extends ChannelInitializer<SocketChannel> {
         public void channelRead(ChannelHandlerContext ctx, Object message) {
             boolean direct = admitted && StartupDecoder.isTls((ByteBuf) message);
             if (direct) {
-                ctx.pipeline().addLast(connection.gateway.tls().server.newHandler(ctx.alloc()));
+                ctx.pipeline().addLast(connection.tls.server.newHandler(ctx.alloc()));
             }
             ctx.pipeline().addLast(new StartupHandler(connection, admitted, direct));
             ctx.fireChannelRead(message);

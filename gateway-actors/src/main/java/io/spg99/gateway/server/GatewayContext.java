@@ -26,7 +26,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  */
 record GatewayContext(
         GatewaySettings settings,
-        TlsContexts tls,
+        CurrentTls currentTls,
         TenantDirectory tenants,
         MockVerifiers mocks,
         ActorRef<GatewayRegistry.Command> registry,
@@ -39,4 +39,10 @@ record GatewayContext(
         AtomicInteger preAuth,
         AtomicInteger loggedIn,
         AtomicLong ids,
-        ServerPools pools) {}
+        ServerPools pools) {
+
+    /** For a connection that begins now. */
+    TlsContexts tls() {
+        return currentTls.get();
+    }
+}

@@ -42,8 +42,10 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.pekko.Done;
+import org.apache.pekko.actor.Cancellable;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
+import org.apache.pekko.actor.typed.DispatcherSelector;
 import org.apache.pekko.actor.typed.Props;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -62,10 +64,15 @@ public final class GatewayServer {
     private final MultiThreadIoEventLoopGroup loops;
     private final GatewayContext context;
     private final Channel listener;
+    /** Looks for other certificates, again and again. */
+    private final Cancellable reload;
+
     private final AtomicBoolean stopping = new AtomicBoolean();
     private final CompletableFuture<Done> stopped = new CompletableFuture<>();
 
-    private GatewayServer(MultiThreadIoEventLoopGroup loops, GatewayContext context, Channel listener) {
+    private GatewayServer(
+            MultiThreadIoEventLoopGroup loops, GatewayContext context, Channel listener, Cancellable reload) {
+        this.reload = reload;
         this.loops = loops;
         this.context = context;
         this.listener = listener;
@@ -90,7 +97,7 @@ public final class GatewayServer {
         CompletableFuture<GatewayServer> started = new CompletableFuture<>();
         loops.execute(() -> {
             try {
-                TlsContexts tls = TlsContexts.load(settings.tls());
+                CurrentTls tls = CurrentTls.load(settings.tls());
                 listen(system, settings, tenants, databases, metrics, loops, tls, started);
             } catch (IOException | RuntimeException e) {
                 started.completeExceptionally(e);
@@ -111,7 +118,7 @@ public final class GatewayServer {
             DatabaseLeases databases,
             MeterRegistry metrics,
             MultiThreadIoEventLoopGroup loops,
-            TlsContexts tls,
+            CurrentTls tls,
             CompletableFuture<GatewayServer> started) {
         String name = "gateway-" + UUID.randomUUID();
         LeaseSettings leaseSettings = new LeaseSettings(
@@ -120,7 +127,7 @@ public final class GatewayServer {
                 GatewayRegistry.create(leaseSettings, databases, new LeaseMetrics(metrics)), name, Props.empty());
         SecureRandom random = new SecureRandom();
         MockVerifiers mocks = new MockVerifiers(random);
-        WarmUp.run(tls, settings, mocks);
+        WarmUp.run(tls.get(), settings, mocks);
         boolean epoll = Epoll.isAvailable();
         ChannelFactory<SocketChannel> sockets = epoll ? EpollSocketChannel::new : NioSocketChannel::new;
         ChannelFactory<ServerSocketChannel> listeners =
@@ -155,7 +162,15 @@ public final class GatewayServer {
                 .bind(settings.host(), settings.port())
                 .addListener(bound -> {
                     if (bound.isSuccess()) {
-                        GatewayServer server = new GatewayServer(loops, context, ((ChannelFuture) bound).channel());
+                        Duration again = settings.tls().reloadInterval();
+                        Cancellable reload = system.scheduler()
+                                .scheduleWithFixedDelay(
+                                        again,
+                                        again,
+                                        tls::check,
+                                        system.dispatchers().lookup(DispatcherSelector.blocking()));
+                        GatewayServer server =
+                                new GatewayServer(loops, context, ((ChannelFuture) bound).channel(), reload);
                         LOG.info(
                                 "Gateway {} listens on {}:{}, TLS by {}, {}",
                                 name,
@@ -187,6 +202,7 @@ public final class GatewayServer {
         if (!stopping.compareAndSet(false, true)) {
             return stopped;
         }
+        reload.cancel();
         listener.close().addListener(closed -> {
             context.connections().forEach(ClientConnection::shutdown);
             long deadline = System.nanoTime() + timeout.toNanos();

@@ -9,9 +9,10 @@ import java.time.Duration;
  *
  * @param port      0 for any free port
  * @param ioThreads 0 for one per processor
+ * @param plaintext clients may do without TLS; nothing but {@link #withPlaintext} sets it
  */
 public record GatewaySettings(
-        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool) {
+        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool, boolean plaintext) {
 
     /**
      * @param serverCertificate PEM chain shown to clients
@@ -20,6 +21,7 @@ public record GatewaySettings(
      * @param clientKey         PEM, PKCS#8, not encrypted
      * @param backendCa         PEM; a compute's certificate must be signed by it
      * @param backendName       DNS name a compute's certificate must carry
+     * @param reloadInterval    how often the files are looked at for a change
      */
     public record TlsFiles(
             Path serverCertificate,
@@ -27,7 +29,8 @@ public record GatewaySettings(
             Path clientCertificate,
             Path clientKey,
             Path backendCa,
-            String backendName) {}
+            String backendName,
+            Duration reloadInterval) {}
 
     public record Times(
             Duration login,
@@ -77,7 +80,8 @@ public record GatewaySettings(
                         Path.of(gateway.getString("tls.client-certificate")),
                         Path.of(gateway.getString("tls.client-key")),
                         Path.of(gateway.getString("tls.backend-ca")),
-                        gateway.getString("tls.backend-name")),
+                        gateway.getString("tls.backend-name"),
+                        gateway.getDuration("tls.reload-interval")),
                 new Times(
                         gateway.getDuration("login-timeout"),
                         gateway.getDuration("wake-timeout"),
@@ -100,6 +104,12 @@ public record GatewaySettings(
                         gateway.getDuration("pool.server-lifetime"),
                         gateway.getDuration("pool.linger"),
                         gateway.getInt("pool.prepared-per-server"),
-                        gateway.getBytes("pool.statement-bytes")));
+                        gateway.getBytes("pool.statement-bytes")),
+                false);
+    }
+
+    /** For benchmarks: no configuration lets clients do without TLS. */
+    public GatewaySettings withPlaintext() {
+        return new GatewaySettings(host, port, ioThreads, tls, times, limits, pool, true);
     }
 }

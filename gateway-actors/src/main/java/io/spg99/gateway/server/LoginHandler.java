@@ -4,6 +4,7 @@ import io.netty.buffer.ByteBuf;
 import io.netty.buffer.ByteBufUtil;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.ByteToMessageDecoder;
+import io.netty.handler.ssl.SslHandler;
 import io.spg99.gateway.login.ScramExchange;
 import io.spg99.gateway.login.ScramVerifier;
 import io.spg99.gateway.login.TenantDirectory.Tenant;
@@ -124,10 +125,11 @@ final class LoginHandler extends ByteToMessageDecoder {
         gateway.random().nextBytes(nonce);
         scram = new ScramExchange(
                 verifier,
-                gateway.tls().endPoint(),
+                connection.tls.endPoint(),
                 Base64.getEncoder().withoutPadding().encodeToString(nonce));
         state = State.FIRST;
-        connection.send(out -> ServerMessages.authenticationSasl(out, ScramExchange.mechanisms()));
+        boolean encrypted = connection.channel.pipeline().get(SslHandler.class) != null;
+        connection.send(out -> ServerMessages.authenticationSasl(out, ScramExchange.mechanisms(encrypted)));
     }
 
     @Override

@@ -94,7 +94,7 @@ final class StartupHandler extends ByteToMessageDecoder {
         }
         encrypted = true;
         ctx.writeAndFlush(ctx.alloc().buffer(1).writeByte(ServerMessages.ACCEPT_TLS));
-        ctx.pipeline().addFirst(connection.gateway.tls().server.newHandler(ctx.alloc()));
+        ctx.pipeline().addFirst(connection.tls.server.newHandler(ctx.alloc()));
     }
 
     private void onGssEncRequest(ChannelHandlerContext ctx) {
@@ -121,7 +121,7 @@ final class StartupHandler extends ByteToMessageDecoder {
     }
 
     private void onStartup(ChannelHandlerContext ctx, StartupPacket.Startup startup) {
-        if (!encrypted) {
+        if (!encrypted && !connection.gateway.settings().plaintext()) {
             connection.fatal(NO_TLS);
             return;
         }

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.net.InetAddress;
 import java.net.Socket;
 import java.net.SocketException;
+import java.net.SocketTimeoutException;
 import java.nio.charset.StandardCharsets;
 import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
@@ -129,6 +130,27 @@ final class RawClient implements AutoCloseable {
         Mac mac = Mac.getInstance("HmacSHA256");
         mac.init(new SecretKeySpec(key, "HmacSHA256"));
         return mac.doFinal(data.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /** Startup packet to a PostgreSQL that trusts the client, without TLS; up to the end of the login. */
+    RawClient logInTrusted(String user, String database) throws IOException {
+        startup(3 << 16, Map.of("user", user, "database", database));
+        return awaitReady();
+    }
+
+    RawClient awaitReady() throws IOException {
+        while (message().charAt(0) != 'Z') {}
+        return this;
+    }
+
+    /** Reads and forgets what comes, until nothing has come for a while, or the end. */
+    void drain(int silenceMillis) throws IOException {
+        socket.setSoTimeout(silenceMillis);
+        try {
+            while (in.read() >= 0) {}
+        } catch (SocketTimeoutException e) {
+            socket.setSoTimeout(10_000);
+        }
     }
 
     /** An initial response names the mechanism and the length of its data. */

@@ -120,9 +120,9 @@ final class TestPostgres {
                 synchronous_commit = local
                 """.formatted(port));
         Files.writeString(data.resolve("pg_hba.conf"), """
-                hostnossl all postgres 127.0.0.1/32 trust
+                hostnossl all postgres,%s 127.0.0.1/32 trust
                 hostssl all all all cert map=gateway
-                """);
+                """.formatted(USER));
         Files.writeString(data.resolve("pg_ident.conf"), "gateway spg99-gateway " + USER + "\n");
     }
 

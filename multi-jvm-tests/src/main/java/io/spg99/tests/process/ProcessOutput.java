@@ -7,7 +7,7 @@ import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 
 /** What a child process prints; read on until its end, so that it never blocks on a full pipe. */
-final class ProcessOutput {
+public final class ProcessOutput {
 
     private final Process process;
     private final ReentrantLock lock = new ReentrantLock();
@@ -19,7 +19,7 @@ final class ProcessOutput {
         this.process = process;
     }
 
-    static ProcessOutput of(Process process) {
+    public static ProcessOutput of(Process process) {
         ProcessOutput output = new ProcessOutput(process);
         Thread.ofPlatform().daemon().name("output-" + process.pid()).start(output::read);
         return output;
@@ -69,5 +69,18 @@ final class ProcessOutput {
         }
         process.destroyForcibly();
         throw new IllegalStateException("not printed: words='%s' limit=%s output=%s".formatted(words, limit, text));
+    }
+
+    /** Waits as {@link #await} for {@code words}, a value, and {@code end}; returns the value. */
+    public String awaitValue(String words, char end, Duration limit) {
+        await(words, limit);
+        lock.lock();
+        try {
+            int from = text.indexOf(words) + words.length();
+            int to = text.indexOf(String.valueOf(end), from);
+            return text.substring(from, to);
+        } finally {
+            lock.unlock();
+        }
     }
 }

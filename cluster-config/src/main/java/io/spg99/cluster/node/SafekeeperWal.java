@@ -10,7 +10,7 @@ import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** Brings a new generation's WAL from the Safekeepers. */
+/** Brings WAL from the Safekeepers: what a generation starts from, and what a running writer adds. */
 final class SafekeeperWal implements WalProvider {
 
     private final TlsIdentity identity;
@@ -26,5 +26,10 @@ final class SafekeeperWal implements WalProvider {
                 new WalSegmentFiles(pgWal, recovery.history(), spec.base().segmentSize())) {
             fetch.fetch(recovery.sources(), recovery.history(), start, recovery.end(), files);
         }
+    }
+
+    @Override
+    public Following follow(GenerationSpec spec, Recovery recovery, Path pgWal) {
+        return WalFollow.start(spec, recovery, pgWal, identity);
     }
 }

@@ -9,6 +9,7 @@ import io.spg99.compute.generation.Recovery;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.lease.WriterLocation;
+import io.spg99.gateway.pool.FreezeEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.LifecycleMessage;
@@ -24,6 +25,8 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
+import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
@@ -33,6 +36,7 @@ import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.IdleTimeout;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.pageserver.PageserverCommand;
 import io.spg99.storage.pageserver.PageserverReply;
@@ -124,7 +128,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** Stops the writer, or cancels its start; answered at once. */
     public record Stop(ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
 
-    public record Change(Tunables tunables, ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
+    /** @param size empty to leave it as it is */
+    public record Change(Tunables tunables, Optional<Profile> size, ActorRef<DatabaseReply> replyTo)
+            implements Command, LifecycleMessage {}
+
+    /** Gives the next writer another profile, and replaces one that runs by a handoff; answered at once. */
+    public record Scale(Profile profile, ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
 
     /** @param force also while client connections are active */
     public record Delete(boolean force, ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
@@ -163,6 +172,15 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private record FromQuorum(QuorumEvent event) implements Command {}
 
     private record FromPageserver(PageserverReply reply) implements Command {}
+
+    private record FromFreeze(FreezeEvent event) implements Command {}
+
+    /** The handoff has another step to take. */
+    private enum Proceed implements Command {
+        INSTANCE
+    }
+
+    private record HandoffElapsed(Handoff.Timer timer) implements Command {}
 
     private record GenerationTerminated(int generation) implements Command {}
 
@@ -253,6 +271,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
         Optional<ColdStarts.Wake> wake = Optional.empty();
         Optional<Child> child = Optional.empty();
+        /** Beside the child, during a handoff. */
+        Optional<Child> candidate = Optional.empty();
+        /** A stop came in the middle of a handoff. */
+        boolean stopLater;
         Optional<ActorRef<PoolsCommand>> pools = Optional.empty();
         Optional<ActorRef<QuorumCommand>> quorum = Optional.empty();
         final List<ActorRef<DatabaseReply>> creators = new ArrayList<>();
@@ -289,6 +311,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private final ActorRef<PoolsEvent> poolsEvents;
     private final ActorRef<QuorumEvent> quorumEvents;
     private final ActorRef<PageserverReply> pageserverReplies;
+    private final ActorRef<FreezeEvent> freezeEvents;
+    private Handoff handoff;
     private Life life = new Life();
 
     public static Behavior<Command> create(
@@ -316,6 +340,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         this.poolsEvents = context.messageAdapter(PoolsEvent.class, Database::fromPools);
         this.quorumEvents = context.messageAdapter(QuorumEvent.class, FromQuorum::new);
         this.pageserverReplies = context.messageAdapter(PageserverReply.class, FromPageserver::new);
+        this.freezeEvents = context.messageAdapter(FreezeEvent.class, FromFreeze::new);
+        this.handoff = newHandoff();
     }
 
     private static Command fromPools(PoolsEvent event) {
@@ -351,6 +377,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** After a journal failure this object lives on, while its children and timers do not. */
     private void begin() {
         life = new Life();
+        handoff = newHandoff();
         timers.cancelAll();
         context.getSelf().tell(Recovered.INSTANCE);
     }
@@ -377,6 +404,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Start start -> answer(start.replyTo(), new DatabaseReply.NotFound());
             case Stop stop -> answer(stop.replyTo(), new DatabaseReply.NotFound());
             case Change change -> answer(change.replyTo(), new DatabaseReply.NotFound());
+            case Scale scale -> answer(scale.replyTo(), new DatabaseReply.NotFound());
             case Delete delete -> onDeleteOfNothing(delete);
             case FromGateway lease -> refuse(lease.command(), "database does not exist");
             case Leave leave -> Effect().stop();
@@ -388,6 +416,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
             case FromPageserver reply -> late(command);
+            case FromFreeze event -> late(command);
+            case Proceed proceed -> late(command);
+            case HandoffElapsed elapsed -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -406,6 +437,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Start start -> answer(start.replyTo(), new DatabaseReply.NotFound());
             case Stop stop -> answer(stop.replyTo(), new DatabaseReply.NotFound());
             case Change change -> answer(change.replyTo(), new DatabaseReply.NotFound());
+            case Scale scale -> answer(scale.replyTo(), new DatabaseReply.NotFound());
             case Delete delete -> answer(delete.replyTo(), new DatabaseReply.NotFound());
             case FromGateway lease -> refuse(lease.command(), "database does not exist");
             case Leave leave -> Effect().stop();
@@ -419,6 +451,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
             case FromPageserver reply -> late(command);
+            case FromFreeze event -> late(command);
+            case Proceed proceed -> late(command);
+            case HandoffElapsed elapsed -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -435,6 +470,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Start start -> onStart(database, start);
             case Stop stop -> onStop(database, stop);
             case Change change -> onChange(database, change);
+            case Scale scale -> onScale(database, scale);
             case Delete delete -> onDelete(database, delete);
             case FromGateway lease -> onLease(database, lease.command());
             case Leave leave -> onLeave(database);
@@ -444,6 +480,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromGeneration event -> onGeneration(database, event.event());
             case FromQuorum event -> onQuorum(database, event.event());
             case FromPageserver reply -> onPageserver(reply.reply());
+            case FromFreeze event -> take(database, handoff.onFreeze(database, event.event()));
+            case Proceed proceed -> onProceed(database);
+            case HandoffElapsed elapsed -> take(database, handoff.onTimer(database, elapsed.timer()));
             case GenerationTerminated dead -> onGenerationTerminated(database, dead);
             case PoolsTerminated dead -> onPoolsTerminated(dead);
             case QuorumTerminated dead -> onQuorumTerminated(database, dead);
@@ -506,7 +545,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return persist(database, "timeline created", new TimelineCreated(now()))
                     .thenRun((DatabaseState state) -> created((Existing) state));
         }
-        return none(() -> retry("creation", why(new Outcome.Ok<>(answer))));
+        return none(() -> retry("creation", Outcome.why(new Outcome.Ok<>(answer))));
     }
 
     private void created(Existing database) {
@@ -538,7 +577,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         }
         return switch (database.lifecycle()) {
             case STOPPED, ERROR ->
-                startGeneration(database, database.generation() + 1, "start requested")
+                startGeneration(database, database.nextGeneration(), "start requested")
                         .thenRun((DatabaseState state) -> {
                             life.pools.ifPresent(pools -> pools.tell(PoolsCommand.Admit.INSTANCE));
                             start.replyTo().tell(accepted((Existing) state));
@@ -574,7 +613,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             Duration wait = timings.backOff(life.shortLives);
             return none(() -> timers.startSingleTimer(Timer.RETRY, new Elapsed(Timer.RETRY), wait));
         }
-        return startGeneration(database, database.generation() + 1, "somebody waits");
+        return startGeneration(database, database.nextGeneration(), "somebody waits");
     }
 
     /** @param generation larger than any before */
@@ -598,7 +637,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private void prepare(Existing database) {
         life.attempt = new Attempt.Preparing(database.generation());
         if (life.child.isEmpty()) {
-            spawnGeneration(database);
+            life.child = Optional.of(spawnGeneration(database, database.generation(), false));
+            life.killReason = Optional.empty();
         }
         askQuorum(
                 database.made(),
@@ -631,7 +671,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 abandonChild();
                 yield startGeneration(
                         database,
-                        Math.max(superseded.promised(), database.generation()) + 1,
+                        Math.max(superseded.promised() + 1, database.nextGeneration()),
                         "superseded: promised=" + superseded.promised());
             }
             case QuorumReply.Unavailable unavailable -> none(() -> awaitQuorum(database, unavailable.reason()));
@@ -647,17 +687,23 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         retry("wake", reason);
     }
 
-    private void spawnGeneration(Existing database) {
-        int generation = database.generation();
+    private Child spawnGeneration(Existing database, int generation, boolean prepareOnly) {
         DatabaseSpec spec = database.spec();
         Base base = database.made();
         GenerationSpec start = new GenerationSpec(
-                id, spec.name(), spec.roleName(), base.image(), base.timeline(), generation, database.configured());
+                id,
+                spec.name(),
+                spec.roleName(),
+                base.image(),
+                base.timeline(),
+                generation,
+                database.configured(),
+                services.profiles().apply(prepareOnly ? database.chosenProfile() : database.runningProfile()),
+                prepareOnly);
         ActorRef<GenerationCommand> ref = context.spawn(
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));
         context.watchWith(ref, new GenerationTerminated(generation));
-        life.child = Optional.of(new Child(generation, ref));
-        life.killReason = Optional.empty();
+        return new Child(generation, ref);
     }
 
     private void recover(QuorumReply.Prepared prepared) {
@@ -677,14 +723,42 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private Effect<DatabaseEvent, DatabaseState> onGeneration(Existing database, GenerationEvent event) {
-        if (life.child.filter(child -> child.generation() == event.generation()).isEmpty()) {
+        if (is(life.candidate, event.generation())) {
+            return onCandidate(database, event);
+        }
+        if (!is(life.child, event.generation())) {
             return late(event);
         }
         return switch (event) {
             case GenerationEvent.Accepting accepting -> onAccepting(database, accepting);
             case GenerationEvent.Configured configured -> onConfigured(database, configured);
+            case GenerationEvent.Flushed flushed -> take(database, handoff.onFlushed(database, flushed));
+            case GenerationEvent.Exited exited -> take(database, handoff.onWriterEnded(database));
+            case GenerationEvent.Load load -> Effect().none();
             case GenerationEvent.Ended ended -> onEnded(database, ended);
+            case GenerationEvent.Followed followed -> late(followed);
         };
+    }
+
+    private static boolean is(Optional<Child> child, int generation) {
+        return child.filter(one -> one.generation() == generation).isPresent();
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onCandidate(Existing database, GenerationEvent event) {
+        return switch (event) {
+            case GenerationEvent.Followed followed -> take(database, handoff.onFollowed(database, followed));
+            case GenerationEvent.Accepting accepting -> take(database, handoff.onAccepting(database, accepting));
+            case GenerationEvent.Configured configured -> take(database, handoff.onConfigured(database, configured));
+            case GenerationEvent.Ended ended -> onCandidateEnded(database, ended.reason());
+            case GenerationEvent.Flushed flushed -> late(flushed);
+            case GenerationEvent.Exited exited -> late(exited);
+            case GenerationEvent.Load load -> late(load);
+        };
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onCandidateEnded(Existing database, String reason) {
+        life.candidate = Optional.empty();
+        return take(database, handoff.onCandidateEnded(database, reason));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onAccepting(Existing database, GenerationEvent.Accepting accepting) {
@@ -731,7 +805,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     database,
                     new Attempt.Starting(starting.generation(), starting.accepting(), true, starting.configured()));
         }
-        return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + why(outcome)));
+        return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + Outcome.why(outcome)));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onConfigured(
@@ -771,7 +845,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.attempt = Attempt.None.INSTANCE;
         timers.cancel(Timer.BOOT_DEADLINE);
         life.readySince = Optional.of(now());
+        handoff.over();
         tellPoolsOfWriter(database);
+        context.getSelf().tell(Proceed.INSTANCE);
         life.wake.ifPresent(wake -> {
             services.coldStarts().record(wake.finish());
             log(() -> context.getLog().info("cold start: generation={} {}", database.generation(), wake));
@@ -781,7 +857,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private void tellPoolsOfWriter(Existing database) {
         WriterAddress writer = database.writer().orElseThrow();
-        pools(database).tell(new PoolsCommand.WriterReady(database.generation(), location(writer)));
+        ActorRef<PoolsCommand> pools = pools(database);
+        pools.tell(new PoolsCommand.SetServerConnections(
+                services.profiles().apply(database.runningProfile()).serverConnections()));
+        pools.tell(new PoolsCommand.WriterReady(database.generation(), location(writer)));
     }
 
     /** The child is told to go; the attempt has failed once it is gone. */
@@ -833,7 +912,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onStop(Existing database, Stop stop) {
         return switch (database.lifecycle()) {
             case READY ->
-                stopWriter(database, StopCause.REQUESTED)
+                database.scaleState().pastTheWriter()
+                        ? stopAfterTheHandoff(database, stop)
+                        : stopWriter(database, StopCause.REQUESTED)
                         .thenRun((DatabaseState state) -> stop.replyTo().tell(accepted((Existing) state)));
             case BOOTING -> {
                 Optional<ActorRef<PoolsCommand>> waiting = life.pools;
@@ -857,6 +938,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         };
     }
 
+    private Effect<DatabaseEvent, DatabaseState> stopAfterTheHandoff(Existing database, Stop stop) {
+        life.stopLater = true;
+        return answer(stop.replyTo(), accepted(database));
+    }
+
     /** Those who wait now are sent away (their demand was announced once and would be forgotten); later ones wake it. */
     private static void refuseWaiting(Existing database, ActorRef<PoolsCommand> pools) {
         pools.tell(new PoolsCommand.Refuse(new LeaseEvent.Refused(
@@ -871,7 +957,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Duration crossing = half.compareTo(MAX_CROSSING) < 0 ? half : MAX_CROSSING;
         boolean usedMeanwhile =
                 life.lastUsed.filter(used -> used.plus(crossing).isAfter(now())).isPresent();
-        if (database.lifecycle() != Lifecycle.READY || idle.generation() != database.generation() || usedMeanwhile) {
+        if (database.lifecycle() != Lifecycle.READY || idle.generation() != database.generation()
+                || database.scaleState().pastTheWriter()
+                || usedMeanwhile) {
             return late(idle);
         }
         return stopWriter(database, StopCause.IDLE);
@@ -880,6 +968,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private EffectBuilder<DatabaseEvent, DatabaseState> stopWriter(Existing database, StopCause cause) {
         return persist(database, "stop: cause=" + cause, new StoppingStarted(database.generation(), cause, now()))
                 .thenRun((DatabaseState state) -> {
+                    handoff.over();
+                    life.stopLater = false;
                     life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.WriterGone(
                             cause == StopCause.MOVING ? LeaseEvent.Reason.WRITER_LOST : LeaseEvent.Reason.STOPPED)));
                     life.child.ifPresent(child -> child.ref().tell(GenerationCommand.Stop.INSTANCE));
@@ -907,6 +997,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private Effect<DatabaseEvent, DatabaseState> onGenerationTerminated(Existing database, GenerationTerminated dead) {
+        if (is(life.candidate, dead.generation())) {
+            return onCandidateEnded(database, "its actor stopped unexpectedly");
+        }
         if (life.child.filter(child -> child.generation() == dead.generation()).isEmpty()) {
             return Effect().none(); // it said Ended before: the usual case
         }
@@ -924,12 +1017,21 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case BOOTING ->
                 attemptFailed(
                         database, life.attempt instanceof Attempt.Killing killing ? killing.reason() : ended.reason());
-            case READY -> lost(database, life.killReason.orElse(ended.reason()));
+            case READY -> onWriterEnded(database, ended);
             case STOPPING ->
                 persist(database, "writer ended", ended(database, true, ended.reason()))
                         .thenRun((DatabaseState state) -> asleep());
             case DELETING -> none(() -> continueDeletion(database));
             case ABSENT, CREATING, STOPPED, ERROR, DELETED -> late(ended);
+        };
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onWriterEnded(Existing database, GenerationEvent.Ended ended) {
+        return switch (database.scaleState()) {
+            case STOPPING_OLD -> take(database, handoff.onWriterEnded(database));
+            case STARTING_NEW -> late(ended);
+            case STEADY, PREPARING, FREEZING, DRAINING, SWITCHING, COOLDOWN, FAILED ->
+                lost(database, life.killReason.orElse(ended.reason()));
         };
     }
 
@@ -939,6 +1041,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 .filter(since -> since.plus(timings.shortLife()).isAfter(now()))
                 .isPresent();
         life.shortLives = shortLife ? life.shortLives + 1 : 0;
+        handoff.over();
         return persist(database, "writer lost: " + reason, ended(database, false, reason))
                 .thenRun((DatabaseState state) -> {
                     inspectActivity(activity -> new DemandInspected(database.generation(), activity));
@@ -1077,6 +1180,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return persist(database, "deletion requested", new DeletionStarted(now()))
                 .thenRun((DatabaseState state) -> {
                     forgetPlans();
+                    handoff.over();
                     DatabaseReply conflict = new DatabaseReply.Conflict("the database is being deleted");
                     life.creators.forEach(creator -> creator.tell(conflict));
                     life.creators.clear();
@@ -1214,7 +1318,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case LEAVE_DEADLINE -> life.leaving ? Effect().stop() : late(timer);
             case ERROR_PAUSE -> none(() -> life.pools.ifPresent(pools -> pools.tell(PoolsCommand.Admit.INSTANCE)));
             case PASSIVATE -> none(() -> inspectActivity(PassivationInspected::new));
-            case RESPAWN_POOLS -> database.lifecycle() == Lifecycle.READY ? none(() -> pools(database)) : late(timer);
+            case RESPAWN_POOLS ->
+                database.lifecycle() == Lifecycle.READY
+                                && !database.scaleState().pastTheWriter()
+                        ? none(() -> pools(database))
+                        : late(timer);
             case RESPAWN_QUORUM -> none(() -> askQuorumAgain(database));
             case PROJECT -> none(() -> project(database));
         };
@@ -1226,7 +1334,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case DELETING -> none(() -> continueDeletion(database));
             case STOPPED ->
                 life.wakeLater && !life.leaving
-                        ? startGeneration(database, database.generation() + 1, "the writer before was short-lived")
+                        ? startGeneration(database, database.nextGeneration(), "the writer before was short-lived")
                         : late(Timer.RETRY);
             case BOOTING -> onBootRetry(database);
             case ABSENT, READY, STOPPING, ERROR, DELETED -> late(Timer.RETRY);
@@ -1236,7 +1344,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onBootRetry(Existing database) {
         return switch (life.attempt) {
             case Attempt.BackingOff backingOff ->
-                startGeneration(database, database.generation() + 1, "attempt " + (database.failures() + 1));
+                startGeneration(database, database.nextGeneration(), "attempt " + (database.failures() + 1));
             case Attempt.AwaitingQuorum awaiting -> {
                 inspectActivity(activity -> new DemandInspected(database.generation(), activity));
                 yield Effect().none();
@@ -1280,6 +1388,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 // It may have chosen where this generation begins: only another number may be chosen for again.
                 return none(() -> killAttempt(database.generation(), "its quorum was lost while it prepared"));
             }
+            if (database.scaleState() == ScaleState.STARTING_NEW) {
+                return take(database, new Handoff.Lost("its quorum was lost while it took over"));
+            }
         }
         return Effect().none();
     }
@@ -1289,7 +1400,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (outcome instanceof Outcome.Ok<?> ok && ok.value() instanceof QuorumReply.Following) {
             return late(outcome);
         }
-        return none(() -> killWriter("its quorum was lost and another does not follow it: " + why(outcome)));
+        return none(() -> killWriter("its quorum was lost and another does not follow it: " + Outcome.why(outcome)));
     }
 
     /** Its commits would wait for ever. The next generation has everything that it acknowledged. */
@@ -1306,6 +1417,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return late(advanced);
         }
         life.walEnd = Optional.of(advanced.end());
+        handoff.onAdvanced(database, advanced);
         Base base = database.made();
         return none(() -> services.pageservers()
                 .of(base.timeline().timeline())
@@ -1352,7 +1464,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         switch (database.lifecycle()) {
             case CREATING -> continueCreation(database);
             case BOOTING -> askBootAgain(database);
-            case READY -> follow(database, database.writer().orElseThrow());
+            case READY -> {
+                if (!handoff.asks()) {
+                    follow(database, database.writer().orElseThrow());
+                }
+            }
             case DELETING -> {
                 if (life.child.isEmpty()) {
                     continueDeletion(database);
@@ -1382,7 +1498,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     new PoolsCommand.SetIdleTimeout(database.spec().tunables().idleTimeout()));
             if (database.lifecycle() == Lifecycle.DELETING) {
                 pools.tell(refusal());
-            } else if (database.lifecycle() == Lifecycle.READY) {
+            } else if (database.lifecycle() == Lifecycle.READY
+                    && !database.scaleState().pastTheWriter()) {
                 tellPoolsOfWriter(database);
             } else if (database.lifecycle() == Lifecycle.BOOTING && life.attempt instanceof Attempt.Starting starting) {
                 starting.accepting().ifPresent(writer -> tellPoolsWhatComes(pools, database, writer));
@@ -1439,13 +1556,159 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (database.lifecycle() == Lifecycle.DELETING) {
             return answer(change.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
         }
-        return persist(database, "tunables changed", new TunablesChanged(change.tunables(), now()))
+        List<DatabaseEvent> events = new ArrayList<>();
+        events.add(new TunablesChanged(change.tunables(), now()));
+        change.size().filter(size -> size != database.spec().size()).ifPresent(size -> {
+            handoff.forgive();
+            events.add(new SizeChanged(size, now()));
+        });
+        return persist(database, "tunables changed", events.toArray(DatabaseEvent[]::new))
                 .thenRun((DatabaseState state) -> {
+                    context.getSelf().tell(Proceed.INSTANCE);
                     life.pools.ifPresent(pools -> pools.tell(
                             new PoolsCommand.SetIdleTimeout(change.tunables().idleTimeout())));
                     change.replyTo().tell(accepted((Existing) state));
                 });
     }
+
+    private Effect<DatabaseEvent, DatabaseState> onScale(Existing database, Scale scale) {
+        if (database.lifecycle() == Lifecycle.DELETING) {
+            return answer(scale.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
+        }
+        return choose(database, scale.profile(), "asked for")
+                .thenRun((DatabaseState state) -> scale.replyTo().tell(accepted((Existing) state)));
+    }
+
+    private EffectBuilder<DatabaseEvent, DatabaseState> choose(Existing database, Profile profile, String reason) {
+        handoff.forgive();
+        return persist(database, profile + " chosen: " + reason, new ProfileChosen(profile, reason, now()))
+                .thenRun((DatabaseState state) -> context.getSelf().tell(Proceed.INSTANCE));
+    }
+
+    // ---- handoff ------------------------------------------------------------------------------------------------
+
+    private Effect<DatabaseEvent, DatabaseState> onProceed(Existing database) {
+        if (life.leaving) {
+            return late(Proceed.INSTANCE);
+        }
+        if (life.stopLater
+                && database.lifecycle() == Lifecycle.READY
+                && !database.scaleState().pastTheWriter()) {
+            return stopWriter(database, StopCause.REQUESTED);
+        }
+        return take(database, handoff.proceed(database));
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> take(Existing database, Handoff.Step step) {
+        if (database.lifecycle() != Lifecycle.READY) {
+            return late(step);
+        }
+        return switch (step) {
+            case Handoff.Lost lost -> {
+                life.child.ifPresent(child -> child.ref().tell(GenerationCommand.Kill.INSTANCE));
+                life.child = Optional.empty();
+                yield lost(database, "handoff: " + lost.reason());
+            }
+            case Handoff.Go go ->
+                go.events().isEmpty()
+                        ? none(() -> go.then().accept(database))
+                        : persist(database, go.reason(), go.events().toArray(DatabaseEvent[]::new))
+                                .thenRun((DatabaseState state) -> go.then().accept((Existing) state));
+        };
+    }
+
+    private Handoff newHandoff() {
+        return new Handoff(new HandoffWorld(), services.handoffTimings(), services.handoffs());
+    }
+
+    private final class HandoffWorld implements Handoff.World {
+
+        @Override
+        public void spawnCandidate(Existing database, int generation) {
+            life.candidate = Optional.of(spawnGeneration(database, generation, true));
+        }
+
+        @Override
+        public void dropCandidate() {
+            life.candidate.ifPresent(child -> child.ref().tell(GenerationCommand.Kill.INSTANCE));
+            life.candidate = Optional.empty();
+        }
+
+        @Override
+        public void tellCandidate(GenerationCommand command) {
+            life.candidate.ifPresent(child -> child.ref().tell(command));
+        }
+
+        @Override
+        public void tellWriter(GenerationCommand command) {
+            life.child.ifPresent(child -> child.ref().tell(command));
+        }
+
+        @Override
+        public void tellPools(PoolsCommand command) {
+            life.pools.ifPresent(pools -> pools.tell(command));
+        }
+
+        @Override
+        public void freeze(Duration limit) {
+            life.pools.ifPresentOrElse(
+                    pools -> pools.tell(new PoolsCommand.Freeze(limit, freezeEvents)),
+                    () -> freezeEvents.tell(new FreezeEvent.Drained(0))); // nobody uses it
+        }
+
+        @Override
+        public void prepare(Existing database, int generation) {
+            askQuorum(
+                    database.made(),
+                    replyTo -> new QuorumCommand.Prepare(generation, replyTo),
+                    timings.prepareTimeout());
+        }
+
+        @Override
+        public void follow(Existing database, int generation, WriterAddress writer) {
+            tellPools(new PoolsCommand.WriterComing(generation, location(writer)));
+            askQuorum(
+                    database.made(),
+                    replyTo -> new QuorumCommand.Follow(generation, writer, replyTo, quorumEvents),
+                    timings.bootDeadline());
+        }
+
+        @Override
+        public void switched(Existing database) {
+            life.child = life.candidate;
+            life.candidate = Optional.empty();
+            life.killReason = Optional.empty();
+            life.readySince = Optional.of(now());
+            tellPoolsOfWriter(database);
+        }
+
+        @Override
+        public void proceedSoon() {
+            context.getSelf().tell(Proceed.INSTANCE);
+        }
+
+        @Override
+        public void start(Handoff.Timer timer, Duration after) {
+            timers.startSingleTimer(timer, new HandoffElapsed(timer), after);
+        }
+
+        @Override
+        public void cancel(Handoff.Timer timer) {
+            timers.cancel(timer);
+        }
+
+        @Override
+        public Instant now() {
+            return Database.this.now();
+        }
+
+        @Override
+        public void info(String line) {
+            log(() -> context.getLog().info(line));
+        }
+    }
+
+    // ---- description --------------------------------------------------------------------------------------------
 
     private Effect<DatabaseEvent, DatabaseState> onDescribe(Describe describe) {
         CompletionStage<Optional<Lsn>> end = life.quorum
@@ -1496,12 +1759,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 database.lifecycle() == Lifecycle.READY ? life.connections : 0,
                 database.lifecycle() == Lifecycle.READY ? 1 : 0,
                 wanted || life.wakeLater ? 1 : 0,
-                spec.size(),
-                spec.size(),
-                Optional.empty(),
-                DatabaseView.STEADY,
-                false,
-                Optional.empty(),
+                database.runningProfile(),
+                database.chosenProfile(),
+                database.scaling().preparing(),
+                database.scaleState().name(),
+                database.scaleState().frozen(),
+                database.scaling().failure(),
                 IdleTimeout.format(tunables.idleTimeout()),
                 tunables.autoscale(),
                 tunables.minProfile(),
@@ -1557,19 +1820,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case CREATING -> onCreationAnswered(database, answered.outcome());
             case BOOTING -> onBootAnswered(database, answered.outcome());
             case DELETING -> onDeletionAnswered(database, answered.outcome());
-            case READY -> onFollowedAgain(answered.outcome());
+            case READY ->
+                handoff.asks()
+                        ? take(database, handoff.onQuorum(database, answered.outcome()))
+                        : onFollowedAgain(answered.outcome());
             case ABSENT, STOPPED, STOPPING, ERROR, DELETED -> late(answered);
-        };
-    }
-
-    /** Of an outcome that is not the hoped-for one. */
-    private static String why(Outcome<?> outcome) {
-        return switch (outcome) {
-            case Outcome.Ok<?> ok ->
-                ok.value() instanceof QuorumReply.Unavailable unavailable
-                        ? unavailable.reason()
-                        : "unexpected answer: " + ok.value();
-            case Outcome.Failed<?> failed -> failed.reason();
         };
     }
 
@@ -1625,8 +1880,15 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                                 after.lifecycle().word(),
                                 reason));
             }
+            logScale(before, after, reason);
             project(after);
         });
+    }
+
+    private void logScale(DatabaseState before, DatabaseState after, String reason) {
+        if (before instanceof Existing from && after instanceof Existing to && from.scaleState() != to.scaleState()) {
+            log(() -> context.getLog().info("{} -> {}, {}", from.scaleState(), to.scaleState(), reason));
+        }
     }
 
     private Effect<DatabaseEvent, DatabaseState> answer(ActorRef<DatabaseReply> replyTo, DatabaseReply reply) {

@@ -12,7 +12,7 @@ import picocli.CommandLine.Spec;
         description = "Measures SPG99 beside the alternative, interleaved in one run, and prints the ratio.",
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "BENCHMARK",
-        subcommands = {ColdStartBench.class, CommitBench.class, ReadBench.class})
+        subcommands = {ColdStartBench.class, CommitBench.class, HandoffBench.class, ReadBench.class})
 public final class BenchCommand implements Subcommand {
 
     @Spec

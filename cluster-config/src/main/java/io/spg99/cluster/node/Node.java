@@ -14,6 +14,7 @@ import io.spg99.gateway.pool.ConnectionPools;
 import io.spg99.gateway.pool.PoolsSettings;
 import io.spg99.gateway.server.GatewayServer;
 import io.spg99.gateway.server.GatewaySettings;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
 import io.spg99.lifecycle.catalog.Catalog;
 import io.spg99.lifecycle.catalog.CatalogSettings;
 import io.spg99.lifecycle.catalog.MasterKey;
@@ -298,6 +299,7 @@ public final class Node {
                 settings.name(),
                 DatabaseTimings.from(config),
                 HandoffTimings.from(config),
+                AutoscalerSettings.from(config),
                 Clock.systemUTC());
     }
 

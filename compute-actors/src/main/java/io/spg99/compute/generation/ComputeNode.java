@@ -184,7 +184,8 @@ public class ComputeNode implements AutoCloseable {
     Optional<PostgresProcess> prepare(GenerationSpec spec) throws IOException {
         Path pgdata = pgdata(spec);
         Files.createDirectories(directory(spec));
-        // A held server is promoted by the guard as soon as it has replayed what is there, and its memory is made already.
+        // A held server is promoted by the guard as soon as it has replayed what is there, and its memory is made
+        // already.
         boolean held = canHold() && !spec.prepareOnly();
         Optional<PostgresProcess> spare = held && spec.profile().equals(settings.spareProfile())
                 ? spares.take(spec.image(), pgdata)
@@ -352,10 +353,9 @@ public class ComputeNode implements AutoCloseable {
         Map<String, String> settings = startSettings(spec, recovery, port);
         settings.put("wal_retrieve_retry_interval", CANDIDATE_POLL.toMillis() + "ms");
         Consumer<String> log = log(spec);
-        return PostgresProcess.start(
-                new PostgresProcess.Launch(binaries, user, pgdata(spec), settings, false, line -> {
-                    endOfWal(line).ifPresentOrElse(replayed, () -> log.accept(line));
-                }));
+        return PostgresProcess.start(new PostgresProcess.Launch(binaries, user, pgdata(spec), settings, false, line -> {
+            endOfWal(line).ifPresentOrElse(replayed, () -> log.accept(line));
+        }));
     }
 
     /** Where PostgreSQL's startup process has found that there is no more WAL, if that is what the line of its log says. */
@@ -384,14 +384,16 @@ public class ComputeNode implements AutoCloseable {
         }
         Lsn received = following.stop();
         if (received.isAfter(recovery.end())) {
-            throw new IOException("the candidate has WAL beyond the end: end=" + recovery.end() + " actual=" + received);
+            throw new IOException(
+                    "the candidate has WAL beyond the end: end=" + recovery.end() + " actual=" + received);
         }
         if (received.isBefore(recovery.end())) {
             Path pgWal = pgdata(spec).resolve("pg_wal");
             wal.fetch(spec, recovery, received, pgWal);
             user.ownTree(pgWal);
         }
-        // It ends recovery where it finds no more WAL. Asked too early it could miss what it had looked for a moment before.
+        // It ends recovery where it finds no more WAL. Asked too early it could miss what it had looked for a moment
+        // before.
         long limit = System.nanoTime() + REPLAY_WAIT.toNanos();
         while (!replayed.get().equals(recovery.end()) && System.nanoTime() < limit) {
             TimeUnit.MILLISECONDS.sleep(1);

@@ -27,7 +27,8 @@ final class ProcessTimes {
         Path proc = Path.of("/proc", Long.toString(pid));
         try {
             long ticks = ticks(proc, CSTIME);
-            String children = Files.readString(proc.resolve("task").resolve(Long.toString(pid)).resolve("children"));
+            String children = Files.readString(
+                    proc.resolve("task").resolve(Long.toString(pid)).resolve("children"));
             for (String child : children.split(" ", -1)) {
                 if (!child.isBlank()) {
                     ticks += ofChild(Path.of("/proc", child.strip()));

@@ -13,6 +13,7 @@ import io.spg99.gateway.pool.FreezeEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.LifecycleMessage;
+import io.spg99.lifecycle.autoscale.Autoscaler;
 import io.spg99.lifecycle.database.DatabaseState.Absent;
 import io.spg99.lifecycle.database.DatabaseState.Existing;
 import io.spg99.lifecycle.database.DatabaseState.Gone;
@@ -271,10 +272,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
         Optional<ColdStarts.Wake> wake = Optional.empty();
         Optional<Child> child = Optional.empty();
+        final LoadWatch load;
+        /** Why the autoscaler did what it did last. */
+        Optional<String> decision = Optional.empty();
         /** Beside the child, during a handoff. */
         Optional<Child> candidate = Optional.empty();
         /** A stop came in the middle of a handoff. */
         boolean stopLater;
+
         Optional<ActorRef<PoolsCommand>> pools = Optional.empty();
         Optional<ActorRef<QuorumCommand>> quorum = Optional.empty();
         final List<ActorRef<DatabaseReply>> creators = new ArrayList<>();
@@ -299,6 +304,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Optional<Lsn> snapshotEnd = Optional.empty();
         /** Makes the names of children unique. */
         int spawned;
+
+        Life(Duration watched) {
+            load = new LoadWatch(watched);
+        }
     }
 
     private final ActorContext<Command> context;
@@ -313,7 +322,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private final ActorRef<PageserverReply> pageserverReplies;
     private final ActorRef<FreezeEvent> freezeEvents;
     private Handoff handoff;
-    private Life life = new Life();
+    private Life life;
 
     public static Behavior<Command> create(
             String databaseId, ActorRef<ClusterSharding.ShardCommand> shard, DatabaseServices services) {
@@ -341,6 +350,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         this.quorumEvents = context.messageAdapter(QuorumEvent.class, FromQuorum::new);
         this.pageserverReplies = context.messageAdapter(PageserverReply.class, FromPageserver::new);
         this.freezeEvents = context.messageAdapter(FreezeEvent.class, FromFreeze::new);
+        this.life = new Life(services.autoscaler().downAfter());
         this.handoff = newHandoff();
     }
 
@@ -376,7 +386,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** After a journal failure this object lives on, while its children and timers do not. */
     private void begin() {
-        life = new Life();
+        life = new Life(services.autoscaler().downAfter());
         handoff = newHandoff();
         timers.cancelAll();
         context.getSelf().tell(Recovered.INSTANCE);
@@ -734,7 +744,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case GenerationEvent.Configured configured -> onConfigured(database, configured);
             case GenerationEvent.Flushed flushed -> take(database, handoff.onFlushed(database, flushed));
             case GenerationEvent.Exited exited -> take(database, handoff.onWriterEnded(database));
-            case GenerationEvent.Load load -> Effect().none();
+            case GenerationEvent.Load load -> onLoad(database, load);
             case GenerationEvent.Ended ended -> onEnded(database, ended);
             case GenerationEvent.Followed followed -> late(followed);
         };
@@ -915,7 +925,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 database.scaleState().pastTheWriter()
                         ? stopAfterTheHandoff(database, stop)
                         : stopWriter(database, StopCause.REQUESTED)
-                        .thenRun((DatabaseState state) -> stop.replyTo().tell(accepted((Existing) state)));
+                                .thenRun((DatabaseState state) -> stop.replyTo().tell(accepted((Existing) state)));
             case BOOTING -> {
                 Optional<ActorRef<PoolsCommand>> waiting = life.pools;
                 yield cancelBoot(database, StopCause.REQUESTED).thenRun((DatabaseState state) -> {
@@ -957,7 +967,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Duration crossing = half.compareTo(MAX_CROSSING) < 0 ? half : MAX_CROSSING;
         boolean usedMeanwhile =
                 life.lastUsed.filter(used -> used.plus(crossing).isAfter(now())).isPresent();
-        if (database.lifecycle() != Lifecycle.READY || idle.generation() != database.generation()
+        if (database.lifecycle() != Lifecycle.READY
+                || idle.generation() != database.generation()
                 || database.scaleState().pastTheWriter()
                 || usedMeanwhile) {
             return late(idle);
@@ -1585,6 +1596,25 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 .thenRun((DatabaseState state) -> context.getSelf().tell(Proceed.INSTANCE));
     }
 
+    /** Looks every second whether another profile would do better; only between handoffs. */
+    private Effect<DatabaseEvent, DatabaseState> onLoad(Existing database, GenerationEvent.Load load) {
+        life.load.add(load.generation(), load.cpu(), 0, now());
+        if (database.lifecycle() != Lifecycle.READY || database.scaleState() != ScaleState.STEADY) {
+            return Effect().none();
+        }
+        Autoscaler.Decision decision = Autoscaler.decide(
+                services.autoscaler(),
+                database.spec().tunables(),
+                profile -> services.profiles().apply(profile).cpus(),
+                database.chosenProfile(),
+                life.load.samples(),
+                now());
+        life.decision = Optional.of(decision.explanation());
+        return decision.profile().isPresent()
+                ? choose(database, decision.profile().get(), decision.explanation())
+                : Effect().none();
+    }
+
     // ---- handoff ------------------------------------------------------------------------------------------------
 
     private Effect<DatabaseEvent, DatabaseState> onProceed(Existing database) {
@@ -1772,7 +1802,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 life.delay.or(database::lastError),
                 Optional.empty(),
                 life.walEnd.map(Lsn::toString),
-                life.snapshotEnd.map(Lsn::toString));
+                life.snapshotEnd.map(Lsn::toString),
+                database.scaling().choice(),
+                life.decision);
     }
 
     // ---- projection ---------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
 import io.spg99.lifecycle.model.Profile;
 import io.spg99.storage.pageserver.PageserverDirectory;
 import io.spg99.storage.quorum.QuorumCommand;
@@ -38,4 +39,5 @@ public record DatabaseServices(
         String workerId,
         DatabaseTimings timings,
         HandoffTimings handoffTimings,
+        AutoscalerSettings autoscaler,
         Clock clock) {}

@@ -125,7 +125,17 @@ sealed interface DatabaseState extends LifecycleMessage {
 
         private Existing withSpec(DatabaseSpec changed) {
             return new Existing(
-                    lifecycle, changed, base, generation, writer, configured, failures, lastError, createdAt, lastUsed, scale);
+                    lifecycle,
+                    changed,
+                    base,
+                    generation,
+                    writer,
+                    configured,
+                    failures,
+                    lastError,
+                    createdAt,
+                    lastUsed,
+                    scale);
         }
 
         private Existing with(Scaling next) {
@@ -205,7 +215,9 @@ sealed interface DatabaseState extends LifecycleMessage {
                     createdAt,
                     lastUsed,
                     scale);
-            return chosenProfile() == runningProfile() ? started : started.with(scaling().running(chosenProfile()));
+            return chosenProfile() == runningProfile()
+                    ? started
+                    : started.with(scaling().running(chosenProfile()));
         }
 
         private Existing ready(GenerationReady event) {
@@ -267,7 +279,8 @@ sealed interface DatabaseState extends LifecycleMessage {
         return switch (state) {
             case Absent absent -> begin(event, next);
             case Gone gone -> gone;
-            case Existing database -> next == Lifecycle.DELETED ? new Gone() : apply(database.to(next).scaled(event), event);
+            case Existing database ->
+                next == Lifecycle.DELETED ? new Gone() : apply(database.to(next).scaled(event), event);
         };
     }
 

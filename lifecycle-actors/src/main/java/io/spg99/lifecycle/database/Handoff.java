@@ -233,7 +233,8 @@ final class Handoff {
     }
 
     private Step reconsider(Existing database) {
-        Optional<io.spg99.lifecycle.model.Profile> preparing = database.scaling().preparing();
+        Optional<io.spg99.lifecycle.model.Profile> preparing =
+                database.scaling().preparing();
         return preparing.filter(database.chosenProfile()::equals).isPresent()
                 ? NOTHING
                 : abandon("another profile was chosen: " + database.chosenProfile(), Duration.ZERO);
@@ -256,8 +257,7 @@ final class Handoff {
         if (!recovering && lineage.isPresent()) {
             recovering = true;
             QuorumEvent.Advanced now = lineage.get();
-            world.tellCandidate(
-                    new GenerationCommand.Recover(new Recovery(now.history(), now.end(), now.sources())));
+            world.tellCandidate(new GenerationCommand.Recover(new Recovery(now.history(), now.end(), now.sources())));
         }
     }
 
@@ -280,10 +280,10 @@ final class Handoff {
             return NOTHING;
         }
         flushing = false;
-        Optional<Duration> oldest = flushed.oldestTransaction()
-                .filter(age -> age.compareTo(timings.longestTransaction()) > 0);
+        Optional<Duration> oldest =
+                flushed.oldestTransaction().filter(age -> age.compareTo(timings.longestTransaction()) > 0);
         if (oldest.isPresent()) {
-            return postpone("a transaction has been running for " + oldest.get().toSeconds() + " s: it is waited for");
+            return postpone("a transaction has been running for " + oldest.get().toMillis() + " ms: it is waited for");
         }
         if (!phases.containsKey("prepare")) {
             phase("prepare");

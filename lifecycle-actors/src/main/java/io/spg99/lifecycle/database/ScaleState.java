@@ -71,8 +71,8 @@ public enum ScaleState {
             new Row(COOLDOWN, CooldownEnded.class, STEADY));
 
     /** Events with which the writer goes, or comes in another way: whatever was under way is over. */
-    private static final Set<Class<? extends DatabaseEvent>> ENDS = Set.of(
-            GenerationStarting.class, GenerationEnded.class, StoppingStarted.class, DeletionStarted.class);
+    private static final Set<Class<? extends DatabaseEvent>> ENDS =
+            Set.of(GenerationStarting.class, GenerationEnded.class, StoppingStarted.class, DeletionStarted.class);
 
     /** Events that somebody has had another look. */
     private static final Set<Class<? extends DatabaseEvent>> CHOICES = Set.of(ProfileChosen.class, SizeChanged.class);

@@ -15,6 +15,7 @@ import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseView;
@@ -123,8 +124,12 @@ final class World {
                 timeline -> Optional.of(pageserver.getRef()),
                 catalog,
                 new ColdStarts(meters),
+                new HandoffMetrics(meters),
+                profile -> io.spg99.compute.generation.Profile.named(profile.name(), CONFIG),
                 "node-1",
                 timings.get(),
+                HandoffTimings.from(CONFIG),
+                AutoscalerSettings.from(CONFIG),
                 clock);
         this.database = kit.spawn(Database.create(id, shard.getRef(), services));
     }
@@ -325,7 +330,9 @@ final class World {
     <T extends PoolsCommand> T expectPools(Class<T> type) {
         PoolsCommand next = pools.receiveMessage();
         while (!type.isInstance(next)
-                && (next instanceof PoolsCommand.SetIdleTimeout || next instanceof PoolsCommand.WriterComing)) {
+                && (next instanceof PoolsCommand.SetIdleTimeout
+                        || next instanceof PoolsCommand.SetServerConnections
+                        || next instanceof PoolsCommand.WriterComing)) {
             next = pools.receiveMessage();
         }
         return type.cast(next);

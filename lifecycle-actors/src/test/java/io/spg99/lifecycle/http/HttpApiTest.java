@@ -225,7 +225,10 @@ class HttpApiTest {
                 "300",
                 patch(path, "{\"idle_timeout\":300}").text("idle_timeout").replace("5m", "300"));
         assertError(400, "BadRequest", patch(path, "{\"min_profile\":\"L5\"}"));
-        assertError(400, "BadRequest", patch(path, "{\"size\":\"L5\"}"));
+        assertEquals("L5", patch(path, "{\"size\":\"L5\"}").text("size"));
+        assertError(400, "BadRequest", patch(path, "{\"size\":\"L6\"}"));
+        assertEquals(202, post(path + "/scale", "{\"profile\":\"L3\"}").status());
+        assertError(400, "BadRequest", post(path + "/scale", "{}"));
         Answer deleted = delete(path);
         assertEquals(202, deleted.status());
         assertEquals("deleting", deleted.text("state"));

@@ -46,7 +46,11 @@ public final class DevProcess implements AutoCloseable {
         return new DevProcess(process, data, dev);
     }
 
-    /** Starts {@code dev} without waiting; its output is on the process's standard output. */
+    /**
+     * Starts {@code dev} without waiting; its output is on the process's standard output.
+     *
+     * @param options of dev, or, with a leading {@code -D}, settings that override the configuration
+     */
     public static Process launch(Path data, String... options) throws IOException {
         List<String> command = new ArrayList<>(List.of("dev", "--data", data.toString()));
         List<String> given = List.of(options);
@@ -55,8 +59,10 @@ public final class DevProcess implements AutoCloseable {
                 command.addAll(List.of(port, String.valueOf(freePort())));
             }
         }
-        command.addAll(given);
-        return JavaProcess.start(command);
+        command.addAll(given.stream().filter(option -> !option.startsWith("-D")).toList());
+        List<String> jvm = new ArrayList<>(List.of("-Xmx1g"));
+        jvm.addAll(given.stream().filter(option -> option.startsWith("-D")).toList());
+        return JavaProcess.start(jvm, command);
     }
 
     public static int freePort() throws IOException {

@@ -49,7 +49,8 @@ final class HandoffBench implements Runnable {
     @Option(
             names = "--seconds",
             defaultValue = "12",
-            description = "Time between two handoffs, of which 10 s after each are compared (default: ${DEFAULT-VALUE}).")
+            description =
+                    "Time between two handoffs, of which 10 s after each are compared (default: ${DEFAULT-VALUE}).")
     private int seconds;
 
     @Option(names = "--scale", defaultValue = "20", description = "pgbench's scale (default: ${DEFAULT-VALUE}).")
@@ -88,7 +89,7 @@ final class HandoffBench implements Runnable {
         System.out.println("filling");
         bench.fill(scale);
         Path logs = Files.createDirectory(directory.resolve("logs"));
-        Duration length = Duration.ofSeconds((handoffs + 1L) * (seconds + EACH) + restarts * (RESTED + EACH));
+        Duration length = Duration.ofSeconds((handoffs + 1L) * (seconds + EACH) + (long) restarts * (RESTED + EACH));
         CompletableFuture<String> running = CompletableFuture.supplyAsync(() -> {
             try {
                 return bench.log(clients, length, List.of("--protocol=prepared"), logs);
@@ -124,7 +125,8 @@ final class HandoffBench implements Runnable {
                 dev.get("database"),
                 SCALE_LIMIT,
                 json -> json.path("current_profile").asText().equals(profile)
-                        && List.of("STEADY", "COOLDOWN").contains(json.path("scale_state").asText()));
+                        && List.of("STEADY", "COOLDOWN")
+                                .contains(json.path("scale_state").asText()));
         System.out.printf("generation %d: %s%n", done.path("generation").asInt(), profile);
         return new Event(from, Instant.now().plusMillis(500), profile);
     }
@@ -199,8 +201,7 @@ final class HandoffBench implements Runnable {
     }
 
     private static void print(String what, Samples samples, int count) {
-        System.out.printf(
-                "%-44s %8.0f %8.0f %8d%n", what, samples.medianMillis(), samples.percentileMillis(99), count);
+        System.out.printf("%-44s %8.0f %8.0f %8d%n", what, samples.medianMillis(), samples.percentileMillis(99), count);
     }
 
     /** Commits in the 10 s after a switch, beside those in the 10 s before the writer of that profile was replaced. */
@@ -247,7 +248,8 @@ final class HandoffBench implements Runnable {
 
     private static String failures(String output) {
         return output.lines()
-                .filter(line -> line.startsWith("number of failed") || line.contains("error") || line.contains("aborted"))
+                .filter(line ->
+                        line.startsWith("number of failed") || line.contains("error") || line.contains("aborted"))
                 .reduce("", (a, b) -> a + b + "\n")
                 .strip();
     }

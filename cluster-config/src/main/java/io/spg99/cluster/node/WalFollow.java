@@ -50,10 +50,8 @@ final class WalFollow implements WalProvider.Following {
         this.pgWal = pgWal;
         this.identity = identity;
         this.received = recovery.end();
-        this.thread = Thread.ofPlatform()
-                .name("follow-" + spec.generation())
-                .daemon()
-                .unstarted(this::run);
+        this.thread =
+                Thread.ofPlatform().name("follow-" + spec.generation()).daemon().unstarted(this::run);
     }
 
     static WalFollow start(GenerationSpec spec, Recovery recovery, Path pgWal, TlsIdentity identity) {

@@ -87,6 +87,7 @@ public class ComputeNode implements AutoCloseable {
     private final Optional<Path> guard;
     private final ServerConfiguration configuration;
     private final SpareServers spares;
+    private final Optional<Cgroups> limits = Cgroups.ofThisProcess();
 
     /**
      * @param run      directory for the generations, made if missing; the PostgreSQL user must be able to reach it
@@ -208,8 +209,11 @@ public class ComputeNode implements AutoCloseable {
     /** Step: WAL up to R. */
     void fetchWal(GenerationSpec spec, Recovery recovery) throws IOException {
         // Where recovery begins on the files that are there.
-        PgWalDirectory pgWal =
-                walDirectory(spec, recovery, PgControl.read(pgdata(spec)).redo());
+        Lsn redo = PgControl.read(pgdata(spec)).redo();
+        if (redo.isAfter(recovery.end())) {
+            throw new IOException("the files are newer than the WAL is to be: redo=" + redo + " end=" + recovery.end());
+        }
+        PgWalDirectory pgWal = walDirectory(spec, recovery, redo);
         if (recovery.end().isBefore(spec.base().end())) {
             throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
                     + spec.base().end());
@@ -271,7 +275,22 @@ public class ComputeNode implements AutoCloseable {
         settings.put("config_file", pgdata.resolve("postgresql.conf").toString());
         settings.put("hba_file", pgdata.resolve("pg_hba.conf").toString());
         settings.put("ident_file", pgdata.resolve("pg_ident.conf").toString());
+        limit(spec, server);
         server.proceed(settings);
+    }
+
+    /** Before it has children, or when it has none but the first. */
+    private void limit(GenerationSpec spec, PostgresProcess server) {
+        limits.ifPresent(groups -> groups.limit(groupName(spec), spec.profile(), server.pid()));
+    }
+
+    private static String groupName(GenerationSpec spec) {
+        return "spg99-" + fileName(spec.databaseId()) + "-" + spec.generation();
+    }
+
+    /** Whether processors and memory of a profile are enforced here; else there are PostgreSQL's own settings only. */
+    public boolean enforcesLimits() {
+        return limits.isPresent();
     }
 
     private Map<String, String> startSettings(GenerationSpec spec, Recovery recovery, int port) throws IOException {
@@ -353,9 +372,11 @@ public class ComputeNode implements AutoCloseable {
         Map<String, String> settings = startSettings(spec, recovery, port);
         settings.put("wal_retrieve_retry_interval", CANDIDATE_POLL.toMillis() + "ms");
         Consumer<String> log = log(spec);
-        return PostgresProcess.start(new PostgresProcess.Launch(binaries, user, pgdata(spec), settings, false, line -> {
-            endOfWal(line).ifPresentOrElse(replayed, () -> log.accept(line));
-        }));
+        Consumer<String> watched = line -> endOfWal(line).ifPresentOrElse(replayed, () -> log.accept(line));
+        PostgresProcess server = PostgresProcess.start(
+                new PostgresProcess.Launch(binaries, user, pgdata(spec), settings, false, watched));
+        limit(spec, server);
+        return server;
     }
 
     /** Where PostgreSQL's startup process has found that there is no more WAL, if that is what the line of its log says. */
@@ -431,6 +452,7 @@ public class ComputeNode implements AutoCloseable {
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
         removeRemains(pgdata);
+        limits.ifPresent(groups -> groups.remove(groupName(spec)));
         if (bequeath && orderly && Files.exists(pgdata.resolve("global").resolve("pg_control"))) {
             bequeath(spec, pgdata);
         }

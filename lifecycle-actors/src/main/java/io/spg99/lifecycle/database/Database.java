@@ -34,6 +34,7 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
+import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.IdleTimeout;
@@ -76,6 +77,8 @@ import org.apache.pekko.persistence.typed.javadsl.EventHandler;
 import org.apache.pekko.persistence.typed.javadsl.EventSourcedBehavior;
 import org.apache.pekko.persistence.typed.javadsl.RetentionCriteria;
 import org.apache.pekko.persistence.typed.javadsl.SignalHandler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.slf4j.MDC;
 
 /**
@@ -100,6 +103,9 @@ import org.slf4j.MDC;
 public final class Database extends EventSourcedBehavior<Database.Command, DatabaseEvent, DatabaseState> {
 
     public static final EntityTypeKey<Command> KEY = EntityTypeKey.create(Command.class, "Database");
+
+    /** For what happens on other threads. */
+    private static final Logger LOG = LoggerFactory.getLogger(Database.class);
 
     /** Those who wait for a creation at the same time: one API request, and its repetitions. */
     private static final int MAX_CREATORS = 16;
@@ -302,6 +308,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Optional<Lsn> walEnd = Optional.empty();
         /** End of the newest snapshot heard of. */
         Optional<Lsn> snapshotEnd = Optional.empty();
+        /** The last event that was announced; the next one waits for it. */
+        CompletionStage<Done> announced = CompletableFuture.completedStage(Done.getInstance());
         /** Makes the names of children unique. */
         int spawned;
 
@@ -1680,10 +1688,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         }
 
         @Override
-        public void freeze(Duration limit) {
-            life.pools.ifPresentOrElse(
-                    pools -> pools.tell(new PoolsCommand.Freeze(limit, freezeEvents)),
-                    () -> freezeEvents.tell(new FreezeEvent.Drained(0))); // nobody uses it
+        public void freeze(Existing database, Duration limit) {
+            // Also if nobody has used it yet: somebody may come in the middle.
+            pools(database).tell(new PoolsCommand.Freeze(limit, freezeEvents));
         }
 
         @Override
@@ -1804,7 +1811,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 life.walEnd.map(Lsn::toString),
                 life.snapshotEnd.map(Lsn::toString),
                 database.scaling().choice(),
-                life.decision);
+                life.decision,
+                Optional.of(services.enforced() ? "cgroup" : "settings"));
     }
 
     // ---- projection ---------------------------------------------------------------------------------------------
@@ -1905,22 +1913,54 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             DatabaseState before, String reason, DatabaseEvent... events) {
         return Effect().persist(List.of(events)).thenRun((DatabaseState after) -> {
             if (before.lifecycle() != after.lifecycle()) {
-                log(() -> context.getLog()
-                        .info(
-                                "{} -> {}, {}",
-                                before.lifecycle().word(),
-                                after.lifecycle().word(),
-                                reason));
+                say(
+                        before,
+                        after,
+                        "state",
+                        before.lifecycle().word(),
+                        after.lifecycle().word(),
+                        reason);
             }
-            logScale(before, after, reason);
+            if (before instanceof Existing from
+                    && after instanceof Existing to
+                    && from.scaleState() != to.scaleState()) {
+                sayScale(from, events, reason);
+            }
             project(after);
         });
     }
 
-    private void logScale(DatabaseState before, DatabaseState after, String reason) {
-        if (before instanceof Existing from && after instanceof Existing to && from.scaleState() != to.scaleState()) {
-            log(() -> context.getLog().info("{} -> {}, {}", from.scaleState(), to.scaleState(), reason));
+    /** Each state that the events lead through. */
+    private void sayScale(Existing before, DatabaseEvent[] events, String reason) {
+        Existing at = before;
+        for (DatabaseEvent event : events) {
+            if (DatabaseState.transition(at, event) instanceof Existing next) {
+                if (next.scaleState() != at.scaleState()) {
+                    String from = at.scaleState().name();
+                    say(at, next, "scale_state", from, next.scaleState().name(), reason);
+                }
+                at = next;
+            }
         }
+    }
+
+    /** To the log, and to those who follow the events: to these in order and best effort. */
+    private void say(DatabaseState before, DatabaseState after, String kind, String from, String to, String reason) {
+        log(() -> context.getLog().info("{} -> {}, {}", from, to, reason));
+        Existing database =
+                after instanceof Existing existing ? existing : before instanceof Existing existing ? existing : null;
+        if (database == null) {
+            return;
+        }
+        DatabaseSpec spec = database.spec();
+        DatabaseChange change =
+                new DatabaseChange(now(), kind, spec.databaseId(), spec.tenant(), spec.name(), from, to, reason);
+        life.announced = life.announced
+                .thenCompose(done -> attempt(() -> services.catalog().announce(change)))
+                .exceptionally(failure -> {
+                    LOG.warn("database={} an event was not announced: {}", id, failure.toString());
+                    return Done.getInstance();
+                });
     }
 
     private Effect<DatabaseEvent, DatabaseState> answer(ActorRef<DatabaseReply> replyTo, DatabaseReply reply) {

@@ -24,6 +24,7 @@ import org.apache.pekko.actor.typed.Behavior;
  * @param pools      who uses the database
  * @param pageservers who makes the snapshots
  * @param profiles   what the names of sizes stand for
+ * @param enforced   processors and memory of a profile are enforced, not only PostgreSQL's settings
  * @param workerId   name of this node, as users see it
  */
 public record DatabaseServices(
@@ -36,6 +37,7 @@ public record DatabaseServices(
         ColdStarts coldStarts,
         HandoffMetrics handoffs,
         Function<Profile, io.spg99.compute.generation.Profile> profiles,
+        boolean enforced,
         String workerId,
         DatabaseTimings timings,
         HandoffTimings handoffTimings,

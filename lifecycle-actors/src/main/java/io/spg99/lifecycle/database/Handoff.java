@@ -90,7 +90,7 @@ final class Handoff {
 
         void tellPools(PoolsCommand command);
 
-        void freeze(Duration limit);
+        void freeze(Existing database, Duration limit);
 
         /** The answer comes to {@link Handoff#onQuorum}. */
         void prepare(Existing database, int generation);
@@ -295,7 +295,7 @@ final class Handoff {
                     frozenSince = mark;
                     world.start(Timer.DRAIN, timings.drainLimit());
                     world.proceedSoon();
-                    world.freeze(timings.freezeLimit());
+                    world.freeze(state, timings.freezeLimit());
                 },
                 new FreezeStarted(world.now()));
     }

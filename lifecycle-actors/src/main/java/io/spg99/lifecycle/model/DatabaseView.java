@@ -19,6 +19,7 @@ import java.util.Optional;
  * @param idleTimeout  as {@link IdleTimeout#format}
  * @param scaleReason why {@code targetProfile} was chosen, if it was
  * @param autoscaleDecision what the autoscaler found when it last looked
+ * @param profileEnforcement {@code cgroup}, or {@code settings} if only PostgreSQL's settings hold it to its profile
  * @param walLsn       end of the WAL that the quorum has, {@code %X/%X}
  */
 @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
@@ -51,7 +52,8 @@ public record DatabaseView(
         Optional<String> walLsn,
         Optional<String> snapshotLsn,
         Optional<String> scaleReason,
-        Optional<String> autoscaleDecision)
+        Optional<String> autoscaleDecision,
+        Optional<String> profileEnforcement)
         implements LifecycleMessage {
 
     /** Of a database of which nothing is known but what it was asked to be. */
@@ -81,6 +83,7 @@ public record DatabaseView(
                 tunables.autoscale(),
                 tunables.minProfile(),
                 tunables.maxProfile(),
+                Optional.empty(),
                 Optional.empty(),
                 Optional.empty(),
                 Optional.empty(),

@@ -92,6 +92,7 @@ class ShardedDatabasesTest {
                         new ColdStarts(new SimpleMeterRegistry()),
                         new HandoffMetrics(new SimpleMeterRegistry()),
                         profile -> io.spg99.compute.generation.Profile.L1,
+                        false,
                         "node-1",
                         DatabaseTimings.from(KIT.system().settings().config()),
                         HandoffTimings.from(KIT.system().settings().config()),

@@ -119,7 +119,8 @@ class HandoffIT {
             ledger.verify();
             Awaitility.await("one writer")
                     .atMost(Duration.ofSeconds(30))
-                    .untilAsserted(() -> assertEquals(1, postmasters(platform, database).size()));
+                    .untilAsserted(() ->
+                            assertEquals(1, postmasters(platform, database).size()));
         }
     }
 

@@ -194,7 +194,7 @@ class HandoffTest {
         }
         assertTrue(
                 world.expectWritten(DatabaseEvent.HandoffFailed.class).reason().contains("disk full"));
-        assertEquals("FAILED", world.describe(1, END).scaleState());
+        await("seen").until(() -> world.catalog.views.getLast().scaleState().equals("FAILED"));
         scale(Profile.L2);
         await("somebody has looked").until(() -> world.recovering.contains(8));
     }

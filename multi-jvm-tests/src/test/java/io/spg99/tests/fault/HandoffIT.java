@@ -80,7 +80,7 @@ class HandoffIT {
     }
 
     /** Who dies, and when. */
-    private record Death(String state, String victim) {}
+    record Death(String state, String victim) {}
 
     static Stream<Death> deaths() {
         Stream<Death> brief = Stream.of(

@@ -18,7 +18,8 @@ import picocli.CommandLine.Spec;
             ReadBench.class,
             RedoBench.class,
             GatewayBench.class,
-            GatewayProcess.class
+            GatewayProcess.class,
+            HandoffBench.class
         })
 public final class BenchCommand implements Subcommand {
 

@@ -74,6 +74,23 @@ final class PgBench {
         }
     }
 
+    /**
+     * Runs, whatever becomes of single transactions, and leaves a line for each of them in files.
+     *
+     * @return what pgbench says in the end
+     */
+    String log(int clients, Duration duration, List<String> options, Path logs) throws IOException {
+        List<String> arguments = new ArrayList<>(List.of(
+                "--no-vacuum",
+                "--client=" + clients,
+                "--jobs=" + Math.min(clients, 2),
+                "--time=" + duration.toSeconds(),
+                "--log",
+                "--log-prefix=" + logs.resolve("log")));
+        arguments.addAll(options);
+        return run(arguments, duration.plus(GRACE));
+    }
+
     private String run(List<String> arguments, Duration limit) throws IOException {
         List<String> command = new ArrayList<>(List.of("pgbench"));
         command.addAll(arguments);

@@ -1,5 +1,6 @@
 package io.spg99.cluster.node;
 
+import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
@@ -14,6 +15,7 @@ import io.spg99.gateway.pool.ConnectionPools;
 import io.spg99.gateway.pool.PoolsSettings;
 import io.spg99.gateway.server.GatewayServer;
 import io.spg99.gateway.server.GatewaySettings;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
 import io.spg99.lifecycle.catalog.Catalog;
 import io.spg99.lifecycle.catalog.CatalogSettings;
 import io.spg99.lifecycle.catalog.MasterKey;
@@ -22,11 +24,14 @@ import io.spg99.lifecycle.catalog.Secrets;
 import io.spg99.lifecycle.database.ColdStarts;
 import io.spg99.lifecycle.database.DatabaseServices;
 import io.spg99.lifecycle.database.DatabaseTimings;
+import io.spg99.lifecycle.database.HandoffMetrics;
+import io.spg99.lifecycle.database.HandoffTimings;
 import io.spg99.lifecycle.database.ShardedDatabases;
 import io.spg99.lifecycle.http.ApiServices;
 import io.spg99.lifecycle.http.ApiSettings;
 import io.spg99.lifecycle.http.Health;
 import io.spg99.lifecycle.http.HttpApi;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.nodes.pageserver.Pageserver;
 import io.spg99.nodes.pageserver.PageserverSettings;
 import io.spg99.nodes.pageserver.RedoWorker;
@@ -52,8 +57,10 @@ import java.sql.SQLException;
 import java.time.Clock;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
@@ -68,6 +75,8 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.apache.pekko.actor.CoordinatedShutdown;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.actor.typed.Props;
@@ -101,9 +110,6 @@ public final class Node {
 
     /** Gateways that one database keeps track of; a cluster has a few. */
     private static final int MAX_GATEWAYS = 1000;
-
-    /** Of the profile's 100, so that whoever logs in otherwise (the agent, health checks) finds room. */
-    private static final int SERVER_CONNECTIONS = 90;
 
     /** Blocking steps of starting and stopping computes: mostly copying and waiting. */
     private static final int BLOCKING_THREADS = 32;
@@ -279,24 +285,33 @@ public final class Node {
                 new SafekeeperWal(identity, storage.objects()),
                 blocking,
                 Clock.systemUTC(),
-                ComputeSettings.defaults());
+                ComputeSettings.withSpare(io.spg99.compute.generation.Profile.named(
+                        Profile.L1.name(), system.settings().config())));
         resources.add(0, compute);
         compute.sweep();
         // Made while the rest starts: the first database would wait for it.
         CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
+        Config config = system.settings().config();
+        Map<Profile, io.spg99.compute.generation.Profile> profiles = Arrays.stream(Profile.values())
+                .collect(Collectors.toMap(
+                        Function.identity(),
+                        profile -> io.spg99.compute.generation.Profile.named(profile.name(), config)));
         return new DatabaseServices(
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
                 owner -> ConnectionPools.create(
-                        owner,
-                        new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS, SERVER_CONNECTIONS),
-                        Clock.systemUTC()),
+                        owner, new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS, 1), Clock.systemUTC()),
                 new ImageTimelines(images, storage.objects(), this::forgetTimeline, blocking),
                 pageservers,
                 catalog.databases(),
                 new ColdStarts(meters),
+                new HandoffMetrics(meters),
+                profile -> Objects.requireNonNull(profiles.get(profile)),
+                compute.enforcesLimits(),
                 settings.name(),
-                DatabaseTimings.from(system.settings().config()),
+                DatabaseTimings.from(config),
+                HandoffTimings.from(config),
+                AutoscalerSettings.from(config),
                 Clock.systemUTC());
     }
 

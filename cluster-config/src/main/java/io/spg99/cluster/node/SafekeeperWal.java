@@ -24,8 +24,9 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Brings a new generation's WAL from the Safekeepers, and from the archive what they have removed. Connects while the promises are asked for, to the Safekeeper that gave
- * the last one its WAL: likely it is the right one again, and if not, nothing but a connection was wasted.
+ * Brings WAL from the Safekeepers, and from the archive what they have removed: what a generation starts from, and what a
+ * running writer adds. Connects while the promises are asked for, to the Safekeeper that gave the last one its WAL: likely it
+ * is the right one again, and if not, nothing but a connection was wasted.
  */
 final class SafekeeperWal implements WalProvider {
 
@@ -105,5 +106,10 @@ final class SafekeeperWal implements WalProvider {
         if (ahead != null) {
             ahead.close();
         }
+    }
+
+    @Override
+    public Following follow(GenerationSpec spec, Recovery recovery, Path pgWal) {
+        return WalFollow.start(spec, recovery, pgWal, identity);
     }
 }

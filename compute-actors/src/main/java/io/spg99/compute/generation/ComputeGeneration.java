@@ -2,6 +2,7 @@ package io.spg99.compute.generation;
 
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.Collections;
@@ -11,6 +12,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.PostStop;
@@ -32,7 +34,9 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * STARTING     port was taken meanwhile            STARTING     start PostgreSQL on another port
  * STARTING     ready, TLI == g, ended at R         CONFIGURING  owner: Accepting; managed configuration
  * CONFIGURING  configuration holds                 SERVING      owner: Configured
- * any          Stop                                ENDING       fast shutdown
+ * PREPARING    WAL is there, a candidate         FOLLOWING    start PostgreSQL as a standby, let WAL come in
+ * FOLLOWING    TakeOver                          STARTING     the rest of the WAL, then promote
+ * any          Stop, HandOver                      ENDING       fast shutdown
  * any          Kill, step failed, deadline passed  ENDING       immediate shutdown
  * any          PostgreSQL ended by itself          ENDING       -
  * ENDING       steps and PostgreSQL have ended     ENDING       remove processes and files
@@ -49,6 +53,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private enum State {
         PREPARING,
+        FOLLOWING,
         STARTING,
         CONFIGURING,
         SERVING,
@@ -60,15 +65,27 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         IMAGE,
         WAL,
         LAUNCH,
+        TAKE_OVER,
         VERIFY,
         CONFIGURE,
+        FLUSH,
+        SAMPLE,
         SETTLE,
         REMOVE
     }
 
     private enum Timer {
-        DEADLINE
+        DEADLINE,
+        TICK
     }
+
+    /** How often a candidate says how far it is, and a writer what it uses. */
+    private static final Duration FOLLOWED_INTERVAL = Duration.ofMillis(100);
+
+    private static final Duration LOAD_INTERVAL = Duration.ofSeconds(1);
+
+    /** After a handoff the machine has better things to do first than to remove what is left. */
+    private static final Duration REMOVE_LATER = Duration.ofSeconds(3);
 
     @FunctionalInterface
     private interface Work {
@@ -85,6 +102,18 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private record Prepared(Optional<PostgresProcess> held, Duration took) implements Internal {}
 
     private record Launched(PostgresProcess process, int port) implements Internal {}
+
+    private record Flushed(Optional<Duration> oldestTransaction) implements Internal {}
+
+    private record Sampled(Optional<Duration> cpu) implements Internal {}
+
+    private enum Tick implements Internal {
+        INSTANCE
+    }
+
+    private enum RemoveNow implements Internal {
+        INSTANCE
+    }
 
     private record Removed(boolean orderly) implements Internal {}
 
@@ -119,6 +148,18 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     /** True if Stop was asked for, and nothing worse happened since. */
     private boolean stopRequested;
+
+    /** True if a candidate goes on where this generation ends. */
+    private boolean handedOver;
+
+    /** WAL that comes in for a candidate; present from FOLLOWING on. */
+    private Optional<WalProvider.Following> following = Optional.empty();
+
+    /** Written by the thread that reads PostgreSQL's log. */
+    private final AtomicReference<Lsn> replayed = new AtomicReference<>(Lsn.ZERO);
+
+    /** Nothing runs any more: what is left is removed now, or a while later. */
+    private boolean over;
 
     /** True once the step REMOVE was started. */
     private boolean removing;
@@ -167,6 +208,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private Behavior<GenerationCommand> onCommand(GenerationCommand command) {
         return switch (command) {
             case GenerationCommand.Recover recover -> onRecover(recover);
+            case GenerationCommand.TakeOver takeOver -> onTakeOver(takeOver.recovery());
+            case GenerationCommand.Flush flush -> onFlush();
+            case GenerationCommand.HandOver handOver -> onHandOver();
             case GenerationCommand.Stop stop -> onStop();
             case GenerationCommand.Kill kill -> onKill();
             case StepDone done -> onStepDone(done);
@@ -176,6 +220,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case Ready ready -> onReady(ready);
             case Verified verified -> onVerified(verified);
             case Exited exited -> onExited(exited);
+            case Flushed flushed -> onFlushed(flushed);
+            case Sampled sampled -> onSampled(sampled);
+            case Tick tick -> onTick();
+            case RemoveNow now -> remove();
             case Removed removed -> onRemoved(removed);
             case DeadlinePassed passed -> onDeadline(passed);
         };
@@ -195,6 +243,73 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             Recovery from = recovery.get();
             runStep(Step.WAL, () -> node.fetchWal(spec, from));
         }
+    }
+
+    /** A candidate has its first WAL: from now on it has no deadline. */
+    private void startFollowing() {
+        timers.cancel(Timer.DEADLINE);
+        become(State.FOLLOWING, "its first WAL is there");
+        Recovery from = recovery.orElseThrow();
+        following = Optional.of(node.follow(spec, from));
+        start(Step.LAUNCH, () -> {
+            int free = node.freePort();
+            return new Launched(node.launchCandidate(spec, from, free, replayed::set), free);
+        });
+        timers.startTimerWithFixedDelay(Timer.TICK, Tick.INSTANCE, FOLLOWED_INTERVAL);
+    }
+
+    private Behavior<GenerationCommand> onTakeOver(Recovery end) {
+        if (state != State.FOLLOWING || process.isEmpty()) {
+            return fail("cannot take over: state=" + state);
+        }
+        timers.cancel(Timer.TICK);
+        become(State.STARTING, "takes over at " + end.end());
+        arm(node.settings().startDeadline());
+        launchedAt = node.clock().instant();
+        Recovery followed = recovery.orElseThrow();
+        recovery = Optional.of(end);
+        PostgresProcess server = process.get();
+        WalProvider.Following incoming = following.orElseThrow();
+        runStep(Step.TAKE_OVER, () -> node.takeOver(spec, followed, end, incoming, replayed::get, server));
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onFlush() {
+        if (state == State.SERVING && !steps.containsKey(Step.FLUSH)) {
+            WriterAddress address = writer.orElseThrow();
+            start(Step.FLUSH, () -> new Flushed(node.flush(address)));
+        }
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onFlushed(Flushed flushed) {
+        steps.remove(Step.FLUSH);
+        owner.tell(new GenerationEvent.Flushed(spec.generation(), flushed.oldestTransaction()));
+        return state == State.ENDING ? proceedToEnd() : this;
+    }
+
+    private Behavior<GenerationCommand> onTick() {
+        if (state == State.FOLLOWING) {
+            owner.tell(new GenerationEvent.Followed(
+                    spec.generation(), following.orElseThrow().received(), replayed.get()));
+        } else if (state == State.SERVING && !steps.containsKey(Step.SAMPLE)) {
+            process.ifPresent(server -> start(Step.SAMPLE, () -> new Sampled(ComputeNode.cpu(server.pid()))));
+        }
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onSampled(Sampled sampled) {
+        steps.remove(Step.SAMPLE);
+        if (state == State.ENDING) {
+            return proceedToEnd();
+        }
+        sampled.cpu().ifPresent(cpu -> owner.tell(new GenerationEvent.Load(spec.generation(), cpu)));
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onHandOver() {
+        handedOver = true;
+        return onStop();
     }
 
     private Behavior<GenerationCommand> onStop() {
@@ -234,8 +349,13 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             return proceedToEnd();
         }
         switch (done.step()) {
+            case TAKE_OVER -> phases.put("take_over", done.took());
             case WAL -> {
                 phases.put("wal", done.took());
+                if (spec.prepareOnly()) {
+                    startFollowing();
+                    return this;
+                }
                 become(State.STARTING, "its WAL is there");
                 arm(node.settings().startDeadline());
                 launchedAt = node.clock().instant();
@@ -245,7 +365,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 phases.put("configure", done.took());
                 serve();
             }
-            case IMAGE, LAUNCH, VERIFY, SETTLE, REMOVE ->
+            case IMAGE, LAUNCH, VERIFY, FLUSH, SAMPLE, SETTLE, REMOVE ->
                 throw new IllegalStateException("step has an answer of its own: step=" + done.step());
         }
         return this;
@@ -261,8 +381,15 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             getContext().getLog().info("sequences were not settled: reason={}", failed.reason());
             return onSettled();
         }
+        if (failed.step() == Step.FLUSH) {
+            getContext().getLog().info("memory was not flushed: reason={}", failed.reason());
+            owner.tell(new GenerationEvent.Flushed(spec.generation(), Optional.empty()));
+        }
         if (state == State.ENDING) {
             return proceedToEnd(); // it was interrupted
+        }
+        if (failed.step() == Step.FLUSH || failed.step() == Step.SAMPLE) {
+            return this;
         }
         String what = failed.step().name().toLowerCase(Locale.ROOT);
         return fail("step failed: step=" + what + " reason=" + failed.reason() + serverLog());
@@ -328,6 +455,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private void serve() {
         timers.cancel(Timer.DEADLINE);
+        timers.startTimerWithFixedDelay(Timer.TICK, Tick.INSTANCE, LOAD_INTERVAL);
         become(State.SERVING, "managed configuration holds");
         node.serving(spec);
         owner.tell(new GenerationEvent.Configured(
@@ -343,6 +471,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         PostgresProcess server = process.orElseThrow();
         process = Optional.empty();
         if (state == State.ENDING) {
+            if (handedOver) {
+                owner.tell(new GenerationEvent.Exited(spec.generation()));
+            }
             return proceedToEnd();
         }
         if (state == State.STARTING && server.portWasTaken() && attempts < PORT_ATTEMPTS) {
@@ -407,11 +538,26 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     /** Removes everything once nothing runs any more. */
     private Behavior<GenerationCommand> proceedToEnd() {
-        if (steps.isEmpty() && process.isEmpty() && !removing) {
-            removing = true;
+        if (steps.isEmpty() && process.isEmpty() && !over) {
+            over = true;
             timers.cancel(Timer.DEADLINE);
-            start(Step.REMOVE, () -> new Removed(node.remove(spec)));
+            timers.cancel(Timer.TICK);
+            if (handedOver) {
+                timers.startSingleTimer(RemoveNow.INSTANCE, REMOVE_LATER);
+            } else {
+                remove();
+            }
         }
+        return this;
+    }
+
+    private Behavior<GenerationCommand> remove() {
+        removing = true;
+        Optional<WalProvider.Following> incoming = following;
+        start(Step.REMOVE, () -> {
+            incoming.ifPresent(WalProvider.Following::stop);
+            return new Removed(node.remove(spec, !handedOver));
+        });
         return this;
     }
 
@@ -474,7 +620,11 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         if (!removing) {
             steps.values().forEach(BlockingStep::cancel);
             process.ifPresent(PostgresProcess::kill);
-            BlockingStep.start(node.blocking(), () -> node.remove(spec));
+            Optional<WalProvider.Following> incoming = following;
+            BlockingStep.start(node.blocking(), () -> {
+                incoming.ifPresent(WalProvider.Following::stop);
+                return node.remove(spec, false);
+            });
         }
         return this;
     }

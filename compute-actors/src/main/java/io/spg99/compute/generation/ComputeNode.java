@@ -30,7 +30,11 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.Executor;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -50,6 +54,18 @@ public class ComputeNode implements AutoCloseable {
 
     /** What PostgreSQL's startup process says once it runs. */
     private static final String RECOVERING = "entering standby mode";
+
+    /** What PostgreSQL's startup process says, once for each position, when what follows it is no WAL. */
+    private static final Pattern END_OF_WAL = Pattern.compile(
+            "LOG:  (?:invalid (?:record length|magic number|resource manager ID|info bits|contrecord length)|"
+                    + "unexpected pageaddr|record with incorrect prev-link|incorrect resource manager data checksum|"
+                    + "there is no contrecord flag|contrecord is requested).*?(?:at |LSN )([0-9A-F]+/[0-9A-F]+)");
+
+    /** How often a candidate looks for more WAL. */
+    private static final Duration CANDIDATE_POLL = Duration.ofMillis(10);
+
+    /** For a candidate's word that it has replayed everything; some positions, at the end of a page, it never names. */
+    private static final Duration REPLAY_WAIT = Duration.ofMillis(100);
 
     /** In the run directory; no database id begins like this. */
     private static final String TLS_DIRECTORY = ".tls";
@@ -71,6 +87,7 @@ public class ComputeNode implements AutoCloseable {
     private final Optional<Path> guard;
     private final ServerConfiguration configuration;
     private final SpareServers spares;
+    private final Optional<Cgroups> limits = Cgroups.ofThisProcess();
 
     /**
      * @param run      directory for the generations, made if missing; the PostgreSQL user must be able to reach it
@@ -169,10 +186,15 @@ public class ComputeNode implements AutoCloseable {
         wal.prepare(spec);
         Path pgdata = pgdata(spec);
         Files.createDirectories(directory(spec));
-        Optional<PostgresProcess> spare = canHold() ? spares.take(spec.image(), pgdata) : Optional.empty();
+        // A held server is promoted by the guard as soon as it has replayed what is there, and its memory is made
+        // already.
+        boolean held = canHold() && !spec.prepareOnly();
+        Optional<PostgresProcess> spare = held && spec.profile().equals(settings.spareProfile())
+                ? spares.take(spec.image(), pgdata)
+                : Optional.empty();
         if (spare.isEmpty()) {
             images.layOut(spec.image(), pgdata);
-            configuration.write(pgdata);
+            configuration.write(pgdata, spec.profile());
         }
         try {
             images.materialize(spec.image(), spec.base(), spec.generation(), pgdata);
@@ -182,14 +204,17 @@ public class ComputeNode implements AutoCloseable {
             throw e;
         }
         spare.ifPresent(server -> server.logTo(log(spec)));
-        return spare.isPresent() || !canHold() ? spare : Optional.of(launchHeld(pgdata, log(spec)));
+        return spare.isPresent() || !held ? spare : Optional.of(launchHeld(pgdata, log(spec)));
     }
 
     /** Step: WAL up to R. */
     void fetchWal(GenerationSpec spec, Recovery recovery) throws IOException {
         // Where recovery begins on the files that are there.
-        PgWalDirectory pgWal =
-                walDirectory(spec, recovery, PgControl.read(pgdata(spec)).redo());
+        Lsn redo = PgControl.read(pgdata(spec)).redo();
+        if (redo.isAfter(recovery.end())) {
+            throw new IOException("the files are newer than the WAL is to be: redo=" + redo + " end=" + recovery.end());
+        }
+        PgWalDirectory pgWal = walDirectory(spec, recovery, redo);
         if (recovery.end().isBefore(spec.base().end())) {
             throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
                     + spec.base().end());
@@ -231,7 +256,7 @@ public class ComputeNode implements AutoCloseable {
 
     private PostgresProcess launchSpare(String image, Path directory) throws IOException {
         images.layOut(image, directory);
-        configuration.write(directory);
+        configuration.write(directory, settings.spareProfile());
         return launchHeld(directory, PostgresLog.sink(Map.of()));
     }
 
@@ -252,7 +277,22 @@ public class ComputeNode implements AutoCloseable {
         settings.put("config_file", pgdata.resolve("postgresql.conf").toString());
         settings.put("hba_file", pgdata.resolve("pg_hba.conf").toString());
         settings.put("ident_file", pgdata.resolve("pg_ident.conf").toString());
+        limit(spec, server);
         server.proceed(settings);
+    }
+
+    /** Before it has children, or when it has none but the first. */
+    private void limit(GenerationSpec spec, PostgresProcess server) {
+        limits.ifPresent(groups -> groups.limit(groupName(spec), spec.profile(), server.pid()));
+    }
+
+    private static String groupName(GenerationSpec spec) {
+        return "spg99-" + fileName(spec.databaseId()) + "-" + spec.generation();
+    }
+
+    /** Whether processors and memory of a profile are enforced here; else there are PostgreSQL's own settings only. */
+    public boolean enforcesLimits() {
+        return limits.isPresent();
     }
 
     private Map<String, String> startSettings(GenerationSpec spec, Recovery recovery, int port) throws IOException {
@@ -325,6 +365,81 @@ public class ComputeNode implements AutoCloseable {
         return new WriterAddress(settings.listenHost(), port, sockets.toString());
     }
 
+    /** Step: lets WAL come in, from where {@link #fetchWal} has ended. */
+    WalProvider.Following follow(GenerationSpec spec, Recovery recovery) {
+        return wal.follow(spec, recovery, pgdata(spec).resolve("pg_wal"));
+    }
+
+    /**
+     * Step: starts PostgreSQL as a standby that replays whatever comes to its pg_wal, on a port that is free now.
+     *
+     * @param replayed told each position up to which it has found WAL and no more
+     */
+    PostgresProcess launchCandidate(GenerationSpec spec, Recovery recovery, int port, Consumer<Lsn> replayed)
+            throws IOException {
+        Map<String, String> settings = startSettings(spec, recovery, port);
+        settings.put("wal_retrieve_retry_interval", CANDIDATE_POLL.toMillis() + "ms");
+        Consumer<String> log = log(spec);
+        Consumer<String> watched = line -> endOfWal(line).ifPresentOrElse(replayed, () -> log.accept(line));
+        PostgresProcess server = PostgresProcess.start(
+                new PostgresProcess.Launch(binaries, user, pgdata(spec), settings, false, watched));
+        limit(spec, server);
+        return server;
+    }
+
+    /** Where PostgreSQL's startup process has found that there is no more WAL, if that is what the line of its log says. */
+    static Optional<Lsn> endOfWal(String line) {
+        Matcher found = END_OF_WAL.matcher(line);
+        return found.find() ? Optional.of(Lsn.parse(found.group(1))) : Optional.empty();
+    }
+
+    /**
+     * Step: brings a candidate the rest of the WAL and lets it begin its own TLI when it has replayed it.
+     *
+     * @param replayed what it has said last
+     * @throws IOException if the candidate has followed another writer, or the rest cannot be had
+     */
+    void takeOver(
+            GenerationSpec spec,
+            Recovery followed,
+            Recovery recovery,
+            WalProvider.Following following,
+            Supplier<Lsn> replayed,
+            PostgresProcess server)
+            throws IOException, InterruptedException {
+        if (recovery.parent() != followed.parent()) {
+            throw new IOException("the candidate has followed another writer: expected=" + recovery.parent()
+                    + " actual=" + followed.parent());
+        }
+        Lsn received = following.stop();
+        if (received.isAfter(recovery.end())) {
+            throw new IOException(
+                    "the candidate has WAL beyond the end: end=" + recovery.end() + " actual=" + received);
+        }
+        if (received.isBefore(recovery.end())) {
+            Path pgWal = pgdata(spec).resolve("pg_wal");
+            wal.fetch(spec, recovery, received, pgWal);
+            user.ownTree(pgWal);
+        }
+        // It ends recovery where it finds no more WAL. Asked too early it could miss what it had looked for a moment
+        // before.
+        long limit = System.nanoTime() + REPLAY_WAIT.toNanos();
+        while (!replayed.get().equals(recovery.end()) && System.nanoTime() < limit) {
+            TimeUnit.MILLISECONDS.sleep(1);
+        }
+        server.promote();
+    }
+
+    /** Step: what is in memory goes to disk. */
+    Optional<Duration> flush(WriterAddress writer) throws SQLException {
+        return ManagedConfiguration.checkpoint(writer.socket().orElseThrow());
+    }
+
+    /** Processor time that a server's processes have used, the ended ones included; does not block for long. */
+    static Optional<Duration> cpu(long postmaster) {
+        return ProcessTimes.ofTree(postmaster);
+    }
+
     /** Step: managed configuration. */
     void configure(GenerationSpec spec, WriterAddress writer) throws IOException, SQLException {
         ManagedConfiguration.apply(spec, writer.socket().orElseThrow());
@@ -343,14 +458,16 @@ public class ComputeNode implements AutoCloseable {
     /**
      * Step: nothing of the generation is left afterwards.
      *
+     * @param bequeath what it leaves is of use to a generation that starts here
      * @return true if PostgreSQL had shut down in order, or was never started
      */
-    boolean remove(GenerationSpec spec) throws IOException {
+    boolean remove(GenerationSpec spec, boolean bequeath) throws IOException {
         wal.forget(spec);
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
         removeRemains(pgdata);
-        if (orderly && Files.exists(pgdata.resolve("global").resolve("pg_control"))) {
+        limits.ifPresent(groups -> groups.remove(groupName(spec)));
+        if (bequeath && orderly && Files.exists(pgdata.resolve("global").resolve("pg_control"))) {
             bequeath(spec, pgdata);
         }
         images.discard(spec.image(), pgdata);

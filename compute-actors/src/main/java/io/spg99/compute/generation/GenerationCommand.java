@@ -6,6 +6,25 @@ public sealed interface GenerationCommand {
     /** Start: the promises are there. Answers: the other {@link GenerationEvent}s. Only the first one counts. */
     record Recover(Recovery recovery) implements GenerationCommand {}
 
+    /**
+     * To a candidate that follows: the writer is gone, the promises are there. Replay up to exactly the end of {@code recovery},
+     * then take over. Answers: as to Recover.
+     */
+    record TakeOver(Recovery recovery) implements GenerationCommand {}
+
+    /** Write what is in memory to disk, so that a stop soon after is quick. Answer: {@link GenerationEvent.Flushed}. */
+    enum Flush implements GenerationCommand {
+        INSTANCE
+    }
+
+    /**
+     * Stop in order for a candidate that waits to go on: as Stop, but nothing is left for whoever starts here next, and the
+     * directory is removed a while later, when the machine has time. Answers: {@link GenerationEvent.Exited} and Ended.
+     */
+    enum HandOver implements GenerationCommand {
+        INSTANCE
+    }
+
     /** Stop in order: fast shutdown, all WAL to the Safekeepers, directory removed. Answer: {@link GenerationEvent.Ended}. */
     enum Stop implements GenerationCommand {
         INSTANCE

@@ -1,8 +1,10 @@
 package io.spg99.compute.generation;
 
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
 import java.util.Map;
+import java.util.Optional;
 
 /** What a generation reports to its owner. */
 public sealed interface GenerationEvent {
@@ -21,6 +23,31 @@ public sealed interface GenerationEvent {
      *               accepting), {@code configure}, if it had to be looked at
      */
     record Configured(int generation, int version, Map<String, Duration> phases) implements GenerationEvent {}
+
+    /**
+     * Said by a candidate every now and then.
+     *
+     * @param received WAL it has
+     * @param replayed WAL of which it knows that it is replayed; zero before it is known
+     */
+    record Followed(int generation, Lsn received, Lsn replayed) implements GenerationEvent {}
+
+    /**
+     * What was in memory is on disk, or could not be written now.
+     *
+     * @param oldestTransaction for how long a client's transaction has been running; empty if none is, or it is not known
+     */
+    record Flushed(int generation, Optional<Duration> oldestTransaction) implements GenerationEvent {}
+
+    /** PostgreSQL has ended after HandOver: it writes no more WAL. */
+    record Exited(int generation) implements GenerationEvent {}
+
+    /**
+     * What the server's processes have used since it started. Said every second by one that serves.
+     *
+     * @param cpu processor time, of all of them
+     */
+    record Load(int generation, Duration cpu) implements GenerationEvent {}
 
     /**
      * No process and no directory of this generation is left; the actor has stopped.

@@ -11,6 +11,8 @@ import io.spg99.storage.safekeeper.TimelineBase;
  * @param image        key of the base image, as given by {@link io.spg99.compute.image.BaseImages}
  * @param generation   number of the new generation: the TLI PostgreSQL must come up on
  * @param configured   version of the managed configuration that is part of this history; 0 for none
+ * @param profile      its size, fixed for its life
+ * @param prepareOnly  a candidate: follows the WAL of a running writer until it is told to take over
  */
 public record GenerationSpec(
         String databaseId,
@@ -19,4 +21,6 @@ public record GenerationSpec(
         String image,
         TimelineBase base,
         int generation,
-        int configured) {}
+        int configured,
+        Profile profile,
+        boolean prepareOnly) {}

@@ -11,8 +11,10 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Properties;
 import org.postgresql.Driver;
 
@@ -60,6 +62,10 @@ final class ManagedConfiguration {
                     oid::regclass)
             FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
 
+    private static final String OLDEST_TRANSACTION = """
+            SELECT (extract(epoch FROM max(clock_timestamp() - xact_start)) * 1000)::bigint FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()""";
+
     private ManagedConfiguration() {}
 
     /**
@@ -106,6 +112,19 @@ final class ManagedConfiguration {
                     statement.execute(String.join(";", locks.subList(from, to)) + ";"
                             + String.join(" UNION ALL ", writes.subList(from, to)));
                 }
+            }
+        }
+    }
+
+    /** Writes a checkpoint, then looks for how long a transaction of a client has been running. Blocks. */
+    static Optional<Duration> checkpoint(Path socket) throws SQLException {
+        try (Connection connection = connect(socket);
+                Statement statement = connection.createStatement()) {
+            statement.execute("CHECKPOINT");
+            try (ResultSet row = statement.executeQuery(OLDEST_TRANSACTION)) {
+                row.next();
+                long millis = row.getLong(1);
+                return row.wasNull() ? Optional.empty() : Optional.of(Duration.ofMillis(millis));
             }
         }
     }

@@ -29,9 +29,9 @@ final class ServerConfiguration {
         this.tls = tls;
     }
 
-    /** Writes what all servers of a node have in common. */
-    void write(Path pgdata) throws IOException {
-        put(pgdata, "postgresql.conf", postgresqlConf());
+    /** Writes what all servers of a node and a profile have in common. */
+    void write(Path pgdata, Profile profile) throws IOException {
+        put(pgdata, "postgresql.conf", postgresqlConf(profile));
         put(pgdata, "postgresql.auto.conf", "");
         put(pgdata, "standby.signal", "");
     }
@@ -51,8 +51,7 @@ final class ServerConfiguration {
         user.writePrivate(pgdata.resolve(name), content.getBytes(StandardCharsets.UTF_8));
     }
 
-    private String postgresqlConf() {
-        Profile profile = settings.profile();
+    private String postgresqlConf(Profile profile) {
         String standbys = SafekeeperId.ALL.stream().map(SafekeeperId::value).collect(Collectors.joining(", "));
         return """
                 # Written by the agent for one generation. It sets the port and the directories at the start.
@@ -101,7 +100,8 @@ final class ServerConfiguration {
                 wal_init_zero = off
                 wal_recycle = off
                 min_wal_size = 32MB
-                max_wal_size = 1GB
+                max_wal_size = %dMB
+                checkpoint_timeout = %ds
 
                 # Recovery: as a standby that has all its WAL in pg_wal already, along the parent's TLI, which is told when it is
                 # known; the agent promotes it at once. Unlike recovery.signal this needs no restore_command, which PostgreSQL would run for every
@@ -134,7 +134,9 @@ final class ServerConfiguration {
                         profile.workMemMb(),
                         SafekeeperId.QUORUM,
                         standbys,
-                        quoteValue(guard.map(Path::toString).orElse("")));
+                        quoteValue(guard.map(Path::toString).orElse("")),
+                        profile.maxWalSizeMb(),
+                        profile.checkpointTimeout().toSeconds());
     }
 
     /** The first line that matches a connection decides; there is no line without authentication. */

@@ -4,7 +4,7 @@ import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** Port: brings the WAL a generation starts from. */
+/** Port: brings the WAL a generation starts from, and that of a running writer. */
 public interface WalProvider {
 
     /**
@@ -20,4 +20,24 @@ public interface WalProvider {
 
     /** The generation is gone, whether or not it has fetched. */
     default void forget(GenerationSpec spec) {}
+
+    /** WAL that comes in, on threads of its own. For any thread. */
+    interface Following {
+
+        /** Up to here it is in {@code pg_wal}. */
+        Lsn received();
+
+        /** Ends it; nothing is written any more when this returns. Blocks for some milliseconds. May be called again. */
+        Lsn stop();
+    }
+
+    /**
+     * Goes on from {@code recovery.end()} with whatever the writer of {@code recovery.parent()} adds and the quorum has, into the
+     * segment files of {@code pgWal}, until told to stop; what the Safekeepers do not serve for a while is asked for again.
+     *
+     * @throws UnsupportedOperationException if there is nobody to follow
+     */
+    default Following follow(GenerationSpec spec, Recovery recovery, Path pgWal) {
+        throw new UnsupportedOperationException("this WAL cannot be followed");
+    }
 }

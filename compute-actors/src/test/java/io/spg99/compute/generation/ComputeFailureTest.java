@@ -147,7 +147,7 @@ class ComputeFailureTest {
         ComputeSettings d = ComputeSettings.defaults();
         database.settings = new ComputeSettings(
                 d.listenHost(),
-                d.profile(),
+                d.spareProfile(),
                 d.prepareDeadline(),
                 d.startDeadline(),
                 d.configureDeadline(),
@@ -188,7 +188,7 @@ class ComputeFailureTest {
         ComputeSettings d = ComputeSettings.defaults();
         database.settings = new ComputeSettings(
                 d.listenHost(),
-                d.profile(),
+                d.spareProfile(),
                 d.prepareDeadline(),
                 d.startDeadline(),
                 Duration.ofMillis(500),

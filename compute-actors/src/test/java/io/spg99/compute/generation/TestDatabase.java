@@ -83,7 +83,7 @@ final class TestDatabase {
         private Run(int generation, ComputeNode node) {
             this.generation = generation;
             this.node = node;
-            this.spec = new GenerationSpec(id, name, role, image, base, generation, known);
+            this.spec = new GenerationSpec(id, name, role, image, base, generation, known, Profile.L1, false);
             this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
             actor.tell(new GenerationCommand.Recover(new Recovery(history, end, List.of())));
         }

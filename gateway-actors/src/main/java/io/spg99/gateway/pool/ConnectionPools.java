@@ -93,6 +93,8 @@ public final class ConnectionPools {
     private boolean demanded;
 
     private Duration idleTimeout;
+    /** Of all Gateways together. */
+    private int serverConnections;
     /** Since when no counted connection is there. */
     private Instant idleSince;
 
@@ -105,6 +107,7 @@ public final class ConnectionPools {
         this.clock = clock;
         this.timers = timers;
         idleTimeout = settings.idleTimeout();
+        serverConnections = settings.serverConnections();
         idleSince = clock.instant();
         lastUsed = clock.instant();
     }
@@ -126,11 +129,12 @@ public final class ConnectionPools {
             case PoolsCommand.WriterComing next -> onWriterComing(next);
             case PoolsCommand.WriterReady ready -> onWriterReady(ready);
             case PoolsCommand.Freeze freeze -> onFreeze(freeze);
-            case PoolsCommand.Resume resume -> thaw();
+            case PoolsCommand.Resume resume -> onResume();
             case PoolsCommand.WriterGone gone -> onWriterGone(gone.reason());
             case PoolsCommand.Refuse refuse -> onRefuse(refuse.answer());
             case PoolsCommand.Admit admit -> onAdmit();
             case PoolsCommand.SetIdleTimeout set -> onSetIdleTimeout(set.idleTimeout());
+            case PoolsCommand.SetServerConnections set -> onSetServerConnections(set.serverConnections());
             case PoolsCommand.GetActivity get -> get.replyTo().tell(activity());
             case PoolsCommand.Private tick -> onTick();
         }
@@ -181,7 +185,7 @@ public final class ConnectionPools {
     }
 
     private LeaseEvent.Granted granted(PoolsCommand.WriterReady at) {
-        int share = Math.max(1, settings.serverConnections() / Math.max(1, leases.size()));
+        int share = Math.max(1, serverConnections / Math.max(1, leases.size()));
         return new LeaseEvent.Granted(at.generation(), at.writer(), settings.leaseTtl(), share);
     }
 
@@ -260,16 +264,29 @@ public final class ConnectionPools {
     }
 
     private void thawWhenDue(Instant now) {
-        freezing.filter(current -> !current.until().isAfter(now)).ifPresent(current -> {
-            int running = draining.values().stream()
-                    .mapToInt(LeaseCommand.Draining::running)
-                    .sum();
-            int pinned = draining.values().stream()
-                    .mapToInt(LeaseCommand.Draining::pinned)
-                    .sum();
-            thaw();
-            current.replyTo().tell(new FreezeEvent.Thawed(current.generation(), running, pinned));
-        });
+        freezing.filter(current -> !current.until().isAfter(now)).ifPresent(this::thawAndTell);
+    }
+
+    private void onResume() {
+        freezing.filter(current -> !current.drained()).ifPresentOrElse(this::thawAndTell, this::thaw);
+    }
+
+    private void thawAndTell(Freezing current) {
+        int running = draining.values().stream()
+                .mapToInt(LeaseCommand.Draining::running)
+                .sum();
+        int pinned = draining.values().stream()
+                .mapToInt(LeaseCommand.Draining::pinned)
+                .sum();
+        thaw();
+        current.replyTo().tell(new FreezeEvent.Thawed(current.generation(), running, pinned));
+    }
+
+    private void onSetServerConnections(int limit) {
+        if (limit != serverConnections) {
+            serverConnections = limit;
+            tellShare("");
+        }
     }
 
     private void onRelease(LeaseCommand.Release release) {

@@ -29,7 +29,7 @@ public sealed interface PoolsCommand {
      */
     record Freeze(Duration limit, ActorRef<FreezeEvent> replyTo) implements PoolsCommand {}
 
-    /** Goes on at once, however far the freeze has come. */
+    /** Goes on at once, however far the freeze has come; who asked for it is told {@link FreezeEvent.Thawed} if it was not drained. */
     enum Resume implements PoolsCommand {
         INSTANCE
     }
@@ -47,6 +47,9 @@ public sealed interface PoolsCommand {
 
     /** @param idleTimeout empty time after which {@link PoolsEvent.Idle} is sent; zero for never */
     record SetIdleTimeout(Duration idleTimeout) implements PoolsCommand {}
+
+    /** @param serverConnections of all Gateways together, from now on */
+    record SetServerConnections(int serverConnections) implements PoolsCommand {}
 
     record GetActivity(ActorRef<PoolsEvent.Activity> replyTo) implements PoolsCommand {}
 

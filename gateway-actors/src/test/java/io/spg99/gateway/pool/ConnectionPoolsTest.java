@@ -115,6 +115,31 @@ class ConnectionPoolsTest {
     }
 
     @Test
+    void givenAFreezeThatIsNotDrained_whenResumed_thenWhoAskedHearsWhatWasInTheWay() {
+        TestProbe<FreezeEvent> freezes = actors.createTestProbe();
+        ready(2);
+        acquire("gw1", one);
+        one.expectMessage(granted(2));
+        pools.tell(new PoolsCommand.Freeze(TTL, freezes.ref()));
+        int freeze = one.expectMessageClass(LeaseEvent.Frozen.class).freeze();
+        gateway(new LeaseCommand.Draining("gw1", 2, freeze, 1, 2));
+        pools.tell(PoolsCommand.Resume.INSTANCE);
+        freezes.expectMessage(new FreezeEvent.Thawed(2, 1, 2));
+        one.expectMessage(new LeaseEvent.Resumed(2, freeze));
+    }
+
+    @Test
+    void givenAWriterOfAnotherProfile_whenItsConnectionsAreTold_thenEveryGatewayHasItsShare() {
+        ready(2);
+        acquire("gw1", one);
+        one.expectMessage(granted(2));
+        pools.tell(new PoolsCommand.SetServerConnections(180));
+        one.expectMessage(granted(2, 180));
+        pools.tell(new PoolsCommand.SetServerConnections(180));
+        one.expectNoMessage(A_MOMENT);
+    }
+
+    @Test
     void givenNoWriter_whenManyAcquire_thenOneDemandAndAllAreGranted() {
         acquire("one", one);
         acquire("two", two);

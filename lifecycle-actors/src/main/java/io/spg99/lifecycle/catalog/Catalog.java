@@ -18,6 +18,7 @@ public final class Catalog implements AutoCloseable {
     private final Tenants tenants;
     private final DatabaseRows databases;
     private final ApiKeys apiKeys;
+    private final EventRows events;
     private final TenantLogins logins;
 
     private Catalog(Sql sql, CatalogSettings settings, MasterKey masterKey, SecureRandom random, Clock clock) {
@@ -25,7 +26,8 @@ public final class Catalog implements AutoCloseable {
         this.sql = sql;
         this.logins = new TenantLogins(sql, clock, settings.directoryCacheTtl(), settings.directoryCacheSize());
         this.tenants = new Tenants(sql, masterKey, secrets, clock, logins);
-        this.databases = new DatabaseRows(sql, clock, logins);
+        this.events = new EventRows(sql);
+        this.databases = new DatabaseRows(sql, clock, logins, events);
         this.apiKeys = new ApiKeys(sql, secrets, clock);
     }
 
@@ -70,6 +72,10 @@ public final class Catalog implements AutoCloseable {
 
     public ApiKeys apiKeys() {
         return apiKeys;
+    }
+
+    public EventRows events() {
+        return events;
     }
 
     /** For Gateways. */

@@ -3,6 +3,7 @@ package io.spg99.lifecycle.catalog;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import io.spg99.lifecycle.database.DatabaseCatalog;
 import io.spg99.lifecycle.database.Lifecycle;
+import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.Json;
@@ -26,8 +27,10 @@ public final class DatabaseRows implements DatabaseCatalog {
     private final Sql sql;
     private final Clock clock;
     private final TenantLogins logins;
+    private final EventRows events;
 
-    DatabaseRows(Sql sql, Clock clock, TenantLogins logins) {
+    DatabaseRows(Sql sql, Clock clock, TenantLogins logins, EventRows events) {
+        this.events = events;
         this.sql = sql;
         this.clock = clock;
         this.logins = logins;
@@ -151,6 +154,11 @@ public final class DatabaseRows implements DatabaseCatalog {
                 return Done.getInstance();
             }
         });
+    }
+
+    @Override
+    public CompletionStage<Done> announce(DatabaseChange change) {
+        return events.add(change);
     }
 
     @Override

@@ -15,7 +15,7 @@ import java.util.List;
 final class Migrations {
 
     /** In this order; the number of a file is its version. Never change one that was released. */
-    private static final List<String> FILES = List.of("001-catalog.sql");
+    private static final List<String> FILES = List.of("001-catalog.sql", "002-event.sql");
 
     /** Key of the advisory lock under which one node migrates while the others wait: "spg99cat" in ASCII. */
     private static final long LOCK = 0x7370673939636174L;

@@ -9,9 +9,11 @@ import io.spg99.compute.generation.Recovery;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.lease.WriterLocation;
+import io.spg99.gateway.pool.FreezeEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.LifecycleMessage;
+import io.spg99.lifecycle.autoscale.Autoscaler;
 import io.spg99.lifecycle.database.DatabaseState.Absent;
 import io.spg99.lifecycle.database.DatabaseState.Existing;
 import io.spg99.lifecycle.database.DatabaseState.Gone;
@@ -24,15 +26,19 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
+import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
+import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.lifecycle.model.IdleTimeout;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.pageserver.PageserverCommand;
 import io.spg99.storage.pageserver.PageserverReply;
@@ -71,6 +77,8 @@ import org.apache.pekko.persistence.typed.javadsl.EventHandler;
 import org.apache.pekko.persistence.typed.javadsl.EventSourcedBehavior;
 import org.apache.pekko.persistence.typed.javadsl.RetentionCriteria;
 import org.apache.pekko.persistence.typed.javadsl.SignalHandler;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import org.slf4j.MDC;
 
 /**
@@ -95,6 +103,9 @@ import org.slf4j.MDC;
 public final class Database extends EventSourcedBehavior<Database.Command, DatabaseEvent, DatabaseState> {
 
     public static final EntityTypeKey<Command> KEY = EntityTypeKey.create(Command.class, "Database");
+
+    /** For what happens on other threads. */
+    private static final Logger LOG = LoggerFactory.getLogger(Database.class);
 
     /** Those who wait for a creation at the same time: one API request, and its repetitions. */
     private static final int MAX_CREATORS = 16;
@@ -124,7 +135,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** Stops the writer, or cancels its start; answered at once. */
     public record Stop(ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
 
-    public record Change(Tunables tunables, ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
+    /** @param size empty to leave it as it is */
+    public record Change(Tunables tunables, Optional<Profile> size, ActorRef<DatabaseReply> replyTo)
+            implements Command, LifecycleMessage {}
+
+    /** Gives the next writer another profile, and replaces one that runs by a handoff; answered at once. */
+    public record Scale(Profile profile, ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
 
     /** @param force also while client connections are active */
     public record Delete(boolean force, ActorRef<DatabaseReply> replyTo) implements Command, LifecycleMessage {}
@@ -163,6 +179,15 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private record FromQuorum(QuorumEvent event) implements Command {}
 
     private record FromPageserver(PageserverReply reply) implements Command {}
+
+    private record FromFreeze(FreezeEvent event) implements Command {}
+
+    /** The handoff has another step to take. */
+    private enum Proceed implements Command {
+        INSTANCE
+    }
+
+    private record HandoffElapsed(Handoff.Timer timer) implements Command {}
 
     private record GenerationTerminated(int generation) implements Command {}
 
@@ -253,6 +278,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
         Optional<ColdStarts.Wake> wake = Optional.empty();
         Optional<Child> child = Optional.empty();
+        final LoadWatch load;
+        /** Why the autoscaler did what it did last. */
+        Optional<String> decision = Optional.empty();
+        /** Beside the child, during a handoff. */
+        Optional<Child> candidate = Optional.empty();
+        /** A stop came in the middle of a handoff. */
+        boolean stopLater;
+
         Optional<ActorRef<PoolsCommand>> pools = Optional.empty();
         Optional<ActorRef<QuorumCommand>> quorum = Optional.empty();
         final List<ActorRef<DatabaseReply>> creators = new ArrayList<>();
@@ -275,8 +308,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Optional<Lsn> walEnd = Optional.empty();
         /** End of the newest snapshot heard of. */
         Optional<Lsn> snapshotEnd = Optional.empty();
+        /** The last event that was announced; the next one waits for it. */
+        CompletionStage<Done> announced = CompletableFuture.completedStage(Done.getInstance());
         /** Makes the names of children unique. */
         int spawned;
+
+        Life(Duration watched) {
+            load = new LoadWatch(watched);
+        }
     }
 
     private final ActorContext<Command> context;
@@ -289,7 +328,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private final ActorRef<PoolsEvent> poolsEvents;
     private final ActorRef<QuorumEvent> quorumEvents;
     private final ActorRef<PageserverReply> pageserverReplies;
-    private Life life = new Life();
+    private final ActorRef<FreezeEvent> freezeEvents;
+    private Handoff handoff;
+    private Life life;
 
     public static Behavior<Command> create(
             String databaseId, ActorRef<ClusterSharding.ShardCommand> shard, DatabaseServices services) {
@@ -316,6 +357,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         this.poolsEvents = context.messageAdapter(PoolsEvent.class, Database::fromPools);
         this.quorumEvents = context.messageAdapter(QuorumEvent.class, FromQuorum::new);
         this.pageserverReplies = context.messageAdapter(PageserverReply.class, FromPageserver::new);
+        this.freezeEvents = context.messageAdapter(FreezeEvent.class, FromFreeze::new);
+        this.life = new Life(services.autoscaler().downAfter());
+        this.handoff = newHandoff();
     }
 
     private static Command fromPools(PoolsEvent event) {
@@ -350,7 +394,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** After a journal failure this object lives on, while its children and timers do not. */
     private void begin() {
-        life = new Life();
+        life = new Life(services.autoscaler().downAfter());
+        handoff = newHandoff();
         timers.cancelAll();
         context.getSelf().tell(Recovered.INSTANCE);
     }
@@ -377,6 +422,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Start start -> answer(start.replyTo(), new DatabaseReply.NotFound());
             case Stop stop -> answer(stop.replyTo(), new DatabaseReply.NotFound());
             case Change change -> answer(change.replyTo(), new DatabaseReply.NotFound());
+            case Scale scale -> answer(scale.replyTo(), new DatabaseReply.NotFound());
             case Delete delete -> onDeleteOfNothing(delete);
             case FromGateway lease -> refuse(lease.command(), "database does not exist");
             case Leave leave -> Effect().stop();
@@ -388,6 +434,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
             case FromPageserver reply -> late(command);
+            case FromFreeze event -> late(command);
+            case Proceed proceed -> late(command);
+            case HandoffElapsed elapsed -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -406,6 +455,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Start start -> answer(start.replyTo(), new DatabaseReply.NotFound());
             case Stop stop -> answer(stop.replyTo(), new DatabaseReply.NotFound());
             case Change change -> answer(change.replyTo(), new DatabaseReply.NotFound());
+            case Scale scale -> answer(scale.replyTo(), new DatabaseReply.NotFound());
             case Delete delete -> answer(delete.replyTo(), new DatabaseReply.NotFound());
             case FromGateway lease -> refuse(lease.command(), "database does not exist");
             case Leave leave -> Effect().stop();
@@ -419,6 +469,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
             case FromPageserver reply -> late(command);
+            case FromFreeze event -> late(command);
+            case Proceed proceed -> late(command);
+            case HandoffElapsed elapsed -> late(command);
             case GenerationTerminated dead -> late(command);
             case PoolsTerminated dead -> late(command);
             case QuorumTerminated dead -> late(command);
@@ -435,6 +488,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Start start -> onStart(database, start);
             case Stop stop -> onStop(database, stop);
             case Change change -> onChange(database, change);
+            case Scale scale -> onScale(database, scale);
             case Delete delete -> onDelete(database, delete);
             case FromGateway lease -> onLease(database, lease.command());
             case Leave leave -> onLeave(database);
@@ -444,6 +498,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case FromGeneration event -> onGeneration(database, event.event());
             case FromQuorum event -> onQuorum(database, event.event());
             case FromPageserver reply -> onPageserver(reply.reply());
+            case FromFreeze event -> take(database, handoff.onFreeze(database, event.event()));
+            case Proceed proceed -> onProceed(database);
+            case HandoffElapsed elapsed -> take(database, handoff.onTimer(database, elapsed.timer()));
             case GenerationTerminated dead -> onGenerationTerminated(database, dead);
             case PoolsTerminated dead -> onPoolsTerminated(dead);
             case QuorumTerminated dead -> onQuorumTerminated(database, dead);
@@ -506,7 +563,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return persist(database, "timeline created", new TimelineCreated(now()))
                     .thenRun((DatabaseState state) -> created((Existing) state));
         }
-        return none(() -> retry("creation", why(new Outcome.Ok<>(answer))));
+        return none(() -> retry("creation", Outcome.why(new Outcome.Ok<>(answer))));
     }
 
     private void created(Existing database) {
@@ -538,7 +595,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         }
         return switch (database.lifecycle()) {
             case STOPPED, ERROR ->
-                startGeneration(database, database.generation() + 1, "start requested")
+                startGeneration(database, database.nextGeneration(), "start requested")
                         .thenRun((DatabaseState state) -> {
                             life.pools.ifPresent(pools -> pools.tell(PoolsCommand.Admit.INSTANCE));
                             start.replyTo().tell(accepted((Existing) state));
@@ -574,7 +631,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             Duration wait = timings.backOff(life.shortLives);
             return none(() -> timers.startSingleTimer(Timer.RETRY, new Elapsed(Timer.RETRY), wait));
         }
-        return startGeneration(database, database.generation() + 1, "somebody waits");
+        return startGeneration(database, database.nextGeneration(), "somebody waits");
     }
 
     /** @param generation larger than any before */
@@ -598,7 +655,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private void prepare(Existing database) {
         life.attempt = new Attempt.Preparing(database.generation());
         if (life.child.isEmpty()) {
-            spawnGeneration(database);
+            life.child = Optional.of(spawnGeneration(database, database.generation(), false));
+            life.killReason = Optional.empty();
         }
         askQuorum(
                 database.made(),
@@ -631,7 +689,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 abandonChild();
                 yield startGeneration(
                         database,
-                        Math.max(superseded.promised(), database.generation()) + 1,
+                        Math.max(superseded.promised() + 1, database.nextGeneration()),
                         "superseded: promised=" + superseded.promised());
             }
             case QuorumReply.Unavailable unavailable -> none(() -> awaitQuorum(database, unavailable.reason()));
@@ -647,17 +705,23 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         retry("wake", reason);
     }
 
-    private void spawnGeneration(Existing database) {
-        int generation = database.generation();
+    private Child spawnGeneration(Existing database, int generation, boolean prepareOnly) {
         DatabaseSpec spec = database.spec();
         Base base = database.made();
         GenerationSpec start = new GenerationSpec(
-                id, spec.name(), spec.roleName(), base.image(), base.timeline(), generation, database.configured());
+                id,
+                spec.name(),
+                spec.roleName(),
+                base.image(),
+                base.timeline(),
+                generation,
+                database.configured(),
+                services.profiles().apply(prepareOnly ? database.chosenProfile() : database.runningProfile()),
+                prepareOnly);
         ActorRef<GenerationCommand> ref = context.spawn(
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));
         context.watchWith(ref, new GenerationTerminated(generation));
-        life.child = Optional.of(new Child(generation, ref));
-        life.killReason = Optional.empty();
+        return new Child(generation, ref);
     }
 
     private void recover(QuorumReply.Prepared prepared) {
@@ -677,14 +741,42 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private Effect<DatabaseEvent, DatabaseState> onGeneration(Existing database, GenerationEvent event) {
-        if (life.child.filter(child -> child.generation() == event.generation()).isEmpty()) {
+        if (is(life.candidate, event.generation())) {
+            return onCandidate(database, event);
+        }
+        if (!is(life.child, event.generation())) {
             return late(event);
         }
         return switch (event) {
             case GenerationEvent.Accepting accepting -> onAccepting(database, accepting);
             case GenerationEvent.Configured configured -> onConfigured(database, configured);
+            case GenerationEvent.Flushed flushed -> take(database, handoff.onFlushed(database, flushed));
+            case GenerationEvent.Exited exited -> take(database, handoff.onWriterEnded(database));
+            case GenerationEvent.Load load -> onLoad(database, load);
             case GenerationEvent.Ended ended -> onEnded(database, ended);
+            case GenerationEvent.Followed followed -> late(followed);
         };
+    }
+
+    private static boolean is(Optional<Child> child, int generation) {
+        return child.filter(one -> one.generation() == generation).isPresent();
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onCandidate(Existing database, GenerationEvent event) {
+        return switch (event) {
+            case GenerationEvent.Followed followed -> take(database, handoff.onFollowed(database, followed));
+            case GenerationEvent.Accepting accepting -> take(database, handoff.onAccepting(database, accepting));
+            case GenerationEvent.Configured configured -> take(database, handoff.onConfigured(database, configured));
+            case GenerationEvent.Ended ended -> onCandidateEnded(database, ended.reason());
+            case GenerationEvent.Flushed flushed -> late(flushed);
+            case GenerationEvent.Exited exited -> late(exited);
+            case GenerationEvent.Load load -> late(load);
+        };
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onCandidateEnded(Existing database, String reason) {
+        life.candidate = Optional.empty();
+        return take(database, handoff.onCandidateEnded(database, reason));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onAccepting(Existing database, GenerationEvent.Accepting accepting) {
@@ -731,7 +823,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     database,
                     new Attempt.Starting(starting.generation(), starting.accepting(), true, starting.configured()));
         }
-        return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + why(outcome)));
+        return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + Outcome.why(outcome)));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onConfigured(
@@ -771,7 +863,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.attempt = Attempt.None.INSTANCE;
         timers.cancel(Timer.BOOT_DEADLINE);
         life.readySince = Optional.of(now());
+        handoff.over();
         tellPoolsOfWriter(database);
+        context.getSelf().tell(Proceed.INSTANCE);
         life.wake.ifPresent(wake -> {
             services.coldStarts().record(wake.finish());
             log(() -> context.getLog().info("cold start: generation={} {}", database.generation(), wake));
@@ -781,7 +875,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private void tellPoolsOfWriter(Existing database) {
         WriterAddress writer = database.writer().orElseThrow();
-        pools(database).tell(new PoolsCommand.WriterReady(database.generation(), location(writer)));
+        ActorRef<PoolsCommand> pools = pools(database);
+        pools.tell(new PoolsCommand.SetServerConnections(
+                services.profiles().apply(database.runningProfile()).serverConnections()));
+        pools.tell(new PoolsCommand.WriterReady(database.generation(), location(writer)));
     }
 
     /** The child is told to go; the attempt has failed once it is gone. */
@@ -833,8 +930,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onStop(Existing database, Stop stop) {
         return switch (database.lifecycle()) {
             case READY ->
-                stopWriter(database, StopCause.REQUESTED)
-                        .thenRun((DatabaseState state) -> stop.replyTo().tell(accepted((Existing) state)));
+                database.scaleState().pastTheWriter()
+                        ? stopAfterTheHandoff(database, stop)
+                        : stopWriter(database, StopCause.REQUESTED)
+                                .thenRun((DatabaseState state) -> stop.replyTo().tell(accepted((Existing) state)));
             case BOOTING -> {
                 Optional<ActorRef<PoolsCommand>> waiting = life.pools;
                 yield cancelBoot(database, StopCause.REQUESTED).thenRun((DatabaseState state) -> {
@@ -857,6 +956,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         };
     }
 
+    private Effect<DatabaseEvent, DatabaseState> stopAfterTheHandoff(Existing database, Stop stop) {
+        life.stopLater = true;
+        return answer(stop.replyTo(), accepted(database));
+    }
+
     /** Those who wait now are sent away (their demand was announced once and would be forgotten); later ones wake it. */
     private static void refuseWaiting(Existing database, ActorRef<PoolsCommand> pools) {
         pools.tell(new PoolsCommand.Refuse(new LeaseEvent.Refused(
@@ -871,7 +975,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Duration crossing = half.compareTo(MAX_CROSSING) < 0 ? half : MAX_CROSSING;
         boolean usedMeanwhile =
                 life.lastUsed.filter(used -> used.plus(crossing).isAfter(now())).isPresent();
-        if (database.lifecycle() != Lifecycle.READY || idle.generation() != database.generation() || usedMeanwhile) {
+        if (database.lifecycle() != Lifecycle.READY
+                || idle.generation() != database.generation()
+                || database.scaleState().pastTheWriter()
+                || usedMeanwhile) {
             return late(idle);
         }
         return stopWriter(database, StopCause.IDLE);
@@ -880,6 +987,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private EffectBuilder<DatabaseEvent, DatabaseState> stopWriter(Existing database, StopCause cause) {
         return persist(database, "stop: cause=" + cause, new StoppingStarted(database.generation(), cause, now()))
                 .thenRun((DatabaseState state) -> {
+                    handoff.over();
+                    life.stopLater = false;
                     life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.WriterGone(
                             cause == StopCause.MOVING ? LeaseEvent.Reason.WRITER_LOST : LeaseEvent.Reason.STOPPED)));
                     life.child.ifPresent(child -> child.ref().tell(GenerationCommand.Stop.INSTANCE));
@@ -907,6 +1016,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private Effect<DatabaseEvent, DatabaseState> onGenerationTerminated(Existing database, GenerationTerminated dead) {
+        if (is(life.candidate, dead.generation())) {
+            return onCandidateEnded(database, "its actor stopped unexpectedly");
+        }
         if (life.child.filter(child -> child.generation() == dead.generation()).isEmpty()) {
             return Effect().none(); // it said Ended before: the usual case
         }
@@ -924,12 +1036,21 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case BOOTING ->
                 attemptFailed(
                         database, life.attempt instanceof Attempt.Killing killing ? killing.reason() : ended.reason());
-            case READY -> lost(database, life.killReason.orElse(ended.reason()));
+            case READY -> onWriterEnded(database, ended);
             case STOPPING ->
                 persist(database, "writer ended", ended(database, true, ended.reason()))
                         .thenRun((DatabaseState state) -> asleep());
             case DELETING -> none(() -> continueDeletion(database));
             case ABSENT, CREATING, STOPPED, ERROR, DELETED -> late(ended);
+        };
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onWriterEnded(Existing database, GenerationEvent.Ended ended) {
+        return switch (database.scaleState()) {
+            case STOPPING_OLD -> take(database, handoff.onWriterEnded(database));
+            case STARTING_NEW -> late(ended);
+            case STEADY, PREPARING, FREEZING, DRAINING, SWITCHING, COOLDOWN, FAILED ->
+                lost(database, life.killReason.orElse(ended.reason()));
         };
     }
 
@@ -939,6 +1060,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 .filter(since -> since.plus(timings.shortLife()).isAfter(now()))
                 .isPresent();
         life.shortLives = shortLife ? life.shortLives + 1 : 0;
+        handoff.over();
         return persist(database, "writer lost: " + reason, ended(database, false, reason))
                 .thenRun((DatabaseState state) -> {
                     inspectActivity(activity -> new DemandInspected(database.generation(), activity));
@@ -1077,6 +1199,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return persist(database, "deletion requested", new DeletionStarted(now()))
                 .thenRun((DatabaseState state) -> {
                     forgetPlans();
+                    handoff.over();
                     DatabaseReply conflict = new DatabaseReply.Conflict("the database is being deleted");
                     life.creators.forEach(creator -> creator.tell(conflict));
                     life.creators.clear();
@@ -1214,7 +1337,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case LEAVE_DEADLINE -> life.leaving ? Effect().stop() : late(timer);
             case ERROR_PAUSE -> none(() -> life.pools.ifPresent(pools -> pools.tell(PoolsCommand.Admit.INSTANCE)));
             case PASSIVATE -> none(() -> inspectActivity(PassivationInspected::new));
-            case RESPAWN_POOLS -> database.lifecycle() == Lifecycle.READY ? none(() -> pools(database)) : late(timer);
+            case RESPAWN_POOLS ->
+                database.lifecycle() == Lifecycle.READY
+                                && !database.scaleState().pastTheWriter()
+                        ? none(() -> pools(database))
+                        : late(timer);
             case RESPAWN_QUORUM -> none(() -> askQuorumAgain(database));
             case PROJECT -> none(() -> project(database));
         };
@@ -1226,7 +1353,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case DELETING -> none(() -> continueDeletion(database));
             case STOPPED ->
                 life.wakeLater && !life.leaving
-                        ? startGeneration(database, database.generation() + 1, "the writer before was short-lived")
+                        ? startGeneration(database, database.nextGeneration(), "the writer before was short-lived")
                         : late(Timer.RETRY);
             case BOOTING -> onBootRetry(database);
             case ABSENT, READY, STOPPING, ERROR, DELETED -> late(Timer.RETRY);
@@ -1236,7 +1363,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onBootRetry(Existing database) {
         return switch (life.attempt) {
             case Attempt.BackingOff backingOff ->
-                startGeneration(database, database.generation() + 1, "attempt " + (database.failures() + 1));
+                startGeneration(database, database.nextGeneration(), "attempt " + (database.failures() + 1));
             case Attempt.AwaitingQuorum awaiting -> {
                 inspectActivity(activity -> new DemandInspected(database.generation(), activity));
                 yield Effect().none();
@@ -1280,6 +1407,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 // It may have chosen where this generation begins: only another number may be chosen for again.
                 return none(() -> killAttempt(database.generation(), "its quorum was lost while it prepared"));
             }
+            if (database.scaleState() == ScaleState.STARTING_NEW) {
+                return take(database, new Handoff.Lost("its quorum was lost while it took over"));
+            }
         }
         return Effect().none();
     }
@@ -1289,7 +1419,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (outcome instanceof Outcome.Ok<?> ok && ok.value() instanceof QuorumReply.Following) {
             return late(outcome);
         }
-        return none(() -> killWriter("its quorum was lost and another does not follow it: " + why(outcome)));
+        return none(() -> killWriter("its quorum was lost and another does not follow it: " + Outcome.why(outcome)));
     }
 
     /** Its commits would wait for ever. The next generation has everything that it acknowledged. */
@@ -1306,6 +1436,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return late(advanced);
         }
         life.walEnd = Optional.of(advanced.end());
+        handoff.onAdvanced(database, advanced);
         Base base = database.made();
         return none(() -> services.pageservers()
                 .of(base.timeline().timeline())
@@ -1353,7 +1484,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         switch (database.lifecycle()) {
             case CREATING -> continueCreation(database);
             case BOOTING -> askBootAgain(database);
-            case READY -> follow(database, database.writer().orElseThrow());
+            case READY -> {
+                if (!handoff.asks()) {
+                    follow(database, database.writer().orElseThrow());
+                }
+            }
             case DELETING -> {
                 if (life.child.isEmpty()) {
                     continueDeletion(database);
@@ -1383,7 +1518,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     new PoolsCommand.SetIdleTimeout(database.spec().tunables().idleTimeout()));
             if (database.lifecycle() == Lifecycle.DELETING) {
                 pools.tell(refusal());
-            } else if (database.lifecycle() == Lifecycle.READY) {
+            } else if (database.lifecycle() == Lifecycle.READY
+                    && !database.scaleState().pastTheWriter()) {
                 tellPoolsOfWriter(database);
             } else if (database.lifecycle() == Lifecycle.BOOTING && life.attempt instanceof Attempt.Starting starting) {
                 starting.accepting().ifPresent(writer -> tellPoolsWhatComes(pools, database, writer));
@@ -1440,13 +1576,177 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (database.lifecycle() == Lifecycle.DELETING) {
             return answer(change.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
         }
-        return persist(database, "tunables changed", new TunablesChanged(change.tunables(), now()))
+        List<DatabaseEvent> events = new ArrayList<>();
+        events.add(new TunablesChanged(change.tunables(), now()));
+        change.size().filter(size -> size != database.spec().size()).ifPresent(size -> {
+            handoff.forgive();
+            events.add(new SizeChanged(size, now()));
+        });
+        return persist(database, "tunables changed", events.toArray(DatabaseEvent[]::new))
                 .thenRun((DatabaseState state) -> {
+                    context.getSelf().tell(Proceed.INSTANCE);
                     life.pools.ifPresent(pools -> pools.tell(
                             new PoolsCommand.SetIdleTimeout(change.tunables().idleTimeout())));
                     change.replyTo().tell(accepted((Existing) state));
                 });
     }
+
+    private Effect<DatabaseEvent, DatabaseState> onScale(Existing database, Scale scale) {
+        if (database.lifecycle() == Lifecycle.DELETING) {
+            return answer(scale.replyTo(), new DatabaseReply.Conflict("the database is being deleted"));
+        }
+        return choose(database, scale.profile(), "asked for")
+                .thenRun((DatabaseState state) -> scale.replyTo().tell(accepted((Existing) state)));
+    }
+
+    private EffectBuilder<DatabaseEvent, DatabaseState> choose(Existing database, Profile profile, String reason) {
+        handoff.forgive();
+        return persist(database, profile + " chosen: " + reason, new ProfileChosen(profile, reason, now()))
+                .thenRun((DatabaseState state) -> context.getSelf().tell(Proceed.INSTANCE));
+    }
+
+    /** Looks every second whether another profile would do better; only between handoffs. */
+    private Effect<DatabaseEvent, DatabaseState> onLoad(Existing database, GenerationEvent.Load load) {
+        life.load.add(load.generation(), load.cpu(), 0, now());
+        if (database.lifecycle() != Lifecycle.READY || database.scaleState() != ScaleState.STEADY) {
+            return Effect().none();
+        }
+        Autoscaler.Decision decision = Autoscaler.decide(
+                services.autoscaler(),
+                database.spec().tunables(),
+                profile -> services.profiles().apply(profile).cpus(),
+                database.chosenProfile(),
+                life.load.samples(),
+                now());
+        life.decision = Optional.of(decision.explanation());
+        return decision.profile().isPresent()
+                ? choose(database, decision.profile().get(), decision.explanation())
+                : Effect().none();
+    }
+
+    // ---- handoff ------------------------------------------------------------------------------------------------
+
+    private Effect<DatabaseEvent, DatabaseState> onProceed(Existing database) {
+        if (life.leaving) {
+            return late(Proceed.INSTANCE);
+        }
+        if (life.stopLater
+                && database.lifecycle() == Lifecycle.READY
+                && !database.scaleState().pastTheWriter()) {
+            return stopWriter(database, StopCause.REQUESTED);
+        }
+        return take(database, handoff.proceed(database));
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> take(Existing database, Handoff.Step step) {
+        if (database.lifecycle() != Lifecycle.READY) {
+            return late(step);
+        }
+        return switch (step) {
+            case Handoff.Lost lost -> {
+                life.child.ifPresent(child -> child.ref().tell(GenerationCommand.Kill.INSTANCE));
+                life.child = Optional.empty();
+                yield lost(database, "handoff: " + lost.reason());
+            }
+            case Handoff.Go go ->
+                go.events().isEmpty()
+                        ? none(() -> go.then().accept(database))
+                        : persist(database, go.reason(), go.events().toArray(DatabaseEvent[]::new))
+                                .thenRun((DatabaseState state) -> go.then().accept((Existing) state));
+        };
+    }
+
+    private Handoff newHandoff() {
+        return new Handoff(new HandoffWorld(), services.handoffTimings(), services.handoffs());
+    }
+
+    private final class HandoffWorld implements Handoff.World {
+
+        @Override
+        public void spawnCandidate(Existing database, int generation) {
+            life.candidate = Optional.of(spawnGeneration(database, generation, true));
+        }
+
+        @Override
+        public void dropCandidate() {
+            life.candidate.ifPresent(child -> child.ref().tell(GenerationCommand.Kill.INSTANCE));
+            life.candidate = Optional.empty();
+        }
+
+        @Override
+        public void tellCandidate(GenerationCommand command) {
+            life.candidate.ifPresent(child -> child.ref().tell(command));
+        }
+
+        @Override
+        public void tellWriter(GenerationCommand command) {
+            life.child.ifPresent(child -> child.ref().tell(command));
+        }
+
+        @Override
+        public void tellPools(PoolsCommand command) {
+            life.pools.ifPresent(pools -> pools.tell(command));
+        }
+
+        @Override
+        public void freeze(Existing database, Duration limit) {
+            // Also if nobody has used it yet: somebody may come in the middle.
+            pools(database).tell(new PoolsCommand.Freeze(limit, freezeEvents));
+        }
+
+        @Override
+        public void prepare(Existing database, int generation) {
+            askQuorum(
+                    database.made(),
+                    replyTo -> new QuorumCommand.Prepare(generation, replyTo),
+                    timings.prepareTimeout());
+        }
+
+        @Override
+        public void follow(Existing database, int generation, WriterAddress writer) {
+            tellPools(new PoolsCommand.WriterComing(generation, location(writer)));
+            askQuorum(
+                    database.made(),
+                    replyTo -> new QuorumCommand.Follow(generation, writer, replyTo, quorumEvents),
+                    timings.bootDeadline());
+        }
+
+        @Override
+        public void switched(Existing database) {
+            life.child = life.candidate;
+            life.candidate = Optional.empty();
+            life.killReason = Optional.empty();
+            life.readySince = Optional.of(now());
+            tellPoolsOfWriter(database);
+        }
+
+        @Override
+        public void proceedSoon() {
+            context.getSelf().tell(Proceed.INSTANCE);
+        }
+
+        @Override
+        public void start(Handoff.Timer timer, Duration after) {
+            timers.startSingleTimer(timer, new HandoffElapsed(timer), after);
+        }
+
+        @Override
+        public void cancel(Handoff.Timer timer) {
+            timers.cancel(timer);
+        }
+
+        @Override
+        public Instant now() {
+            return Database.this.now();
+        }
+
+        @Override
+        public void info(String line) {
+            log(() -> context.getLog().info(line));
+        }
+    }
+
+    // ---- description --------------------------------------------------------------------------------------------
 
     private Effect<DatabaseEvent, DatabaseState> onDescribe(Describe describe) {
         CompletionStage<Optional<Lsn>> end = life.quorum
@@ -1497,12 +1797,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 database.lifecycle() == Lifecycle.READY ? life.connections : 0,
                 database.lifecycle() == Lifecycle.READY ? 1 : 0,
                 wanted || life.wakeLater ? 1 : 0,
-                spec.size(),
-                spec.size(),
-                Optional.empty(),
-                DatabaseView.STEADY,
-                false,
-                Optional.empty(),
+                database.runningProfile(),
+                database.chosenProfile(),
+                database.scaling().preparing(),
+                database.scaleState().name(),
+                database.scaleState().frozen(),
+                database.scaling().failure(),
                 IdleTimeout.format(tunables.idleTimeout()),
                 tunables.autoscale(),
                 tunables.minProfile(),
@@ -1510,7 +1810,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 life.delay.or(database::lastError),
                 Optional.empty(),
                 life.walEnd.map(Lsn::toString),
-                life.snapshotEnd.map(Lsn::toString));
+                life.snapshotEnd.map(Lsn::toString),
+                database.scaling().choice(),
+                life.decision,
+                Optional.of(services.enforced() ? "cgroup" : "settings"));
     }
 
     // ---- projection ---------------------------------------------------------------------------------------------
@@ -1558,19 +1861,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case CREATING -> onCreationAnswered(database, answered.outcome());
             case BOOTING -> onBootAnswered(database, answered.outcome());
             case DELETING -> onDeletionAnswered(database, answered.outcome());
-            case READY -> onFollowedAgain(answered.outcome());
+            case READY ->
+                handoff.asks()
+                        ? take(database, handoff.onQuorum(database, answered.outcome()))
+                        : onFollowedAgain(answered.outcome());
             case ABSENT, STOPPED, STOPPING, ERROR, DELETED -> late(answered);
-        };
-    }
-
-    /** Of an outcome that is not the hoped-for one. */
-    private static String why(Outcome<?> outcome) {
-        return switch (outcome) {
-            case Outcome.Ok<?> ok ->
-                ok.value() instanceof QuorumReply.Unavailable unavailable
-                        ? unavailable.reason()
-                        : "unexpected answer: " + ok.value();
-            case Outcome.Failed<?> failed -> failed.reason();
         };
     }
 
@@ -1619,15 +1914,54 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             DatabaseState before, String reason, DatabaseEvent... events) {
         return Effect().persist(List.of(events)).thenRun((DatabaseState after) -> {
             if (before.lifecycle() != after.lifecycle()) {
-                log(() -> context.getLog()
-                        .info(
-                                "{} -> {}, {}",
-                                before.lifecycle().word(),
-                                after.lifecycle().word(),
-                                reason));
+                say(
+                        before,
+                        after,
+                        "state",
+                        before.lifecycle().word(),
+                        after.lifecycle().word(),
+                        reason);
+            }
+            if (before instanceof Existing from
+                    && after instanceof Existing to
+                    && from.scaleState() != to.scaleState()) {
+                sayScale(from, events, reason);
             }
             project(after);
         });
+    }
+
+    /** Each state that the events lead through. */
+    private void sayScale(Existing before, DatabaseEvent[] events, String reason) {
+        Existing at = before;
+        for (DatabaseEvent event : events) {
+            if (DatabaseState.transition(at, event) instanceof Existing next) {
+                if (next.scaleState() != at.scaleState()) {
+                    String from = at.scaleState().name();
+                    say(at, next, "scale_state", from, next.scaleState().name(), reason);
+                }
+                at = next;
+            }
+        }
+    }
+
+    /** To the log, and to those who follow the events: to these in order and best effort. */
+    private void say(DatabaseState before, DatabaseState after, String kind, String from, String to, String reason) {
+        log(() -> context.getLog().info("{} -> {}, {}", from, to, reason));
+        Existing database =
+                after instanceof Existing existing ? existing : before instanceof Existing existing ? existing : null;
+        if (database == null) {
+            return;
+        }
+        DatabaseSpec spec = database.spec();
+        DatabaseChange change =
+                new DatabaseChange(now(), kind, spec.databaseId(), spec.tenant(), spec.name(), from, to, reason);
+        life.announced = life.announced
+                .thenCompose(done -> attempt(() -> services.catalog().announce(change)))
+                .exceptionally(failure -> {
+                    LOG.warn("database={} an event was not announced: {}", id, failure.toString());
+                    return Done.getInstance();
+                });
     }
 
     private Effect<DatabaseEvent, DatabaseState> answer(ActorRef<DatabaseReply> replyTo, DatabaseReply reply) {

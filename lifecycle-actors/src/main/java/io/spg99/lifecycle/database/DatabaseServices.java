@@ -5,6 +5,8 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.storage.pageserver.PageserverDirectory;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.safekeeper.TimelineBase;
@@ -21,6 +23,8 @@ import org.apache.pekko.actor.typed.Behavior;
  * @param generation one run of a compute; must leave no process behind when its actor is stopped, however that comes
  * @param pools      who uses the database
  * @param pageservers who makes the snapshots
+ * @param profiles   what the names of sizes stand for
+ * @param enforced   processors and memory of a profile are enforced, not only PostgreSQL's settings
  * @param workerId   name of this node, as users see it
  */
 public record DatabaseServices(
@@ -31,6 +35,11 @@ public record DatabaseServices(
         PageserverDirectory pageservers,
         DatabaseCatalog catalog,
         ColdStarts coldStarts,
+        HandoffMetrics handoffs,
+        Function<Profile, io.spg99.compute.generation.Profile> profiles,
+        boolean enforced,
         String workerId,
         DatabaseTimings timings,
+        HandoffTimings handoffTimings,
+        AutoscalerSettings autoscaler,
         Clock clock) {}

@@ -4,19 +4,33 @@ import com.fasterxml.jackson.annotation.JsonInclude;
 import io.spg99.lifecycle.LifecycleMessage;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
+import io.spg99.lifecycle.database.event.DatabaseEvent.CandidateStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.CooldownEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseDeleted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DeletionStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.DrainStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.FreezeStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffAbandoned;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffCompleted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffFailed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffPostponed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
+import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.WriterStopping;
+import io.spg99.lifecycle.database.event.DatabaseEvent.WriterSwitched;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
 import java.time.Instant;
@@ -54,6 +68,7 @@ sealed interface DatabaseState extends LifecycleMessage {
      * @param failures   starts that failed in a row; zero in READY
      * @param lastError  why the last start failed or the last writer was lost; empty after a good start
      * @param lastUsed   as of the last end of a generation
+     * @param scale      empty as long as nothing was ever chosen or changed
      */
     record Existing(
             Lifecycle lifecycle,
@@ -65,8 +80,32 @@ sealed interface DatabaseState extends LifecycleMessage {
             int failures,
             Optional<String> lastError,
             Instant createdAt,
-            Optional<Instant> lastUsed)
+            Optional<Instant> lastUsed,
+            @JsonInclude(JsonInclude.Include.NON_ABSENT) Optional<Scaling> scale)
             implements DatabaseState {
+
+        Scaling scaling() {
+            return scale.orElse(Scaling.INITIAL);
+        }
+
+        ScaleState scaleState() {
+            return scaling().state();
+        }
+
+        /** Of the writer, or the last one. */
+        Profile runningProfile() {
+            return scaling().running().orElse(spec.size());
+        }
+
+        /** Of the next writer. */
+        Profile chosenProfile() {
+            return scaling().chosen().orElse(spec.size());
+        }
+
+        /** Larger than that of any generation before, candidates included. */
+        int nextGeneration() {
+            return Math.max(generation, scaling().candidate()) + 1;
+        }
 
         /** Where the timeline begins; empty until that was decided. */
         Optional<Base> begin() {
@@ -81,12 +120,71 @@ sealed interface DatabaseState extends LifecycleMessage {
 
         private Existing to(Lifecycle next) {
             return new Existing(
-                    next, spec, base, generation, writer, configured, failures, lastError, createdAt, lastUsed);
+                    next, spec, base, generation, writer, configured, failures, lastError, createdAt, lastUsed, scale);
         }
 
         private Existing withSpec(DatabaseSpec changed) {
             return new Existing(
-                    lifecycle, changed, base, generation, writer, configured, failures, lastError, createdAt, lastUsed);
+                    lifecycle,
+                    changed,
+                    base,
+                    generation,
+                    writer,
+                    configured,
+                    failures,
+                    lastError,
+                    createdAt,
+                    lastUsed,
+                    scale);
+        }
+
+        private Existing with(Scaling next) {
+            return new Existing(
+                    lifecycle,
+                    spec,
+                    base,
+                    generation,
+                    writer,
+                    configured,
+                    failures,
+                    lastError,
+                    createdAt,
+                    lastUsed,
+                    next.equals(Scaling.INITIAL) ? Optional.empty() : Optional.of(next));
+        }
+
+        /** @throws IllegalStateException if {@link ScaleState#TABLE} has no such row */
+        private Existing scaled(DatabaseEvent event) {
+            ScaleState next = scaleState()
+                    .after(event.getClass())
+                    .orElseThrow(() -> new IllegalStateException("event cannot happen in this state: scale_state="
+                            + scaleState() + " event=" + event.getClass().getSimpleName()));
+            return with(scaling().to(next));
+        }
+
+        private Existing chosen(Profile profile, String reason) {
+            return with(scaling().chosen(profile, reason));
+        }
+
+        private Existing postponed(String reason) {
+            return with(scaling().failed(reason));
+        }
+
+        private Existing switched(WriterSwitched event) {
+            Profile profile = scaling().preparing().orElse(chosenProfile());
+            return new Existing(
+                            lifecycle,
+                            spec,
+                            base,
+                            event.generation(),
+                            Optional.of(event.writer()),
+                            event.configured(),
+                            0,
+                            Optional.empty(),
+                            createdAt,
+                            lastUsed,
+                            scale)
+                    .with(scaling().running(profile));
         }
 
         private Existing withBase(BaseMade made) {
@@ -100,11 +198,12 @@ sealed interface DatabaseState extends LifecycleMessage {
                     failures,
                     lastError,
                     createdAt,
-                    lastUsed);
+                    lastUsed,
+                    scale);
         }
 
         private Existing starting(int next) {
-            return new Existing(
+            Existing started = new Existing(
                     lifecycle,
                     spec,
                     base,
@@ -114,7 +213,11 @@ sealed interface DatabaseState extends LifecycleMessage {
                     failures,
                     lastError,
                     createdAt,
-                    lastUsed);
+                    lastUsed,
+                    scale);
+            return chosenProfile() == runningProfile()
+                    ? started
+                    : started.with(scaling().running(chosenProfile()));
         }
 
         private Existing ready(GenerationReady event) {
@@ -128,7 +231,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     0,
                     Optional.empty(),
                     createdAt,
-                    lastUsed);
+                    lastUsed,
+                    scale);
         }
 
         private Existing failed(int count, String reason) {
@@ -142,7 +246,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     count,
                     Optional.of(reason),
                     createdAt,
-                    lastUsed);
+                    lastUsed,
+                    scale);
         }
 
         private Existing ended(GenerationEnded event) {
@@ -156,7 +261,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     0,
                     event.orderly() ? lastError : Optional.of(event.reason()),
                     createdAt,
-                    event.lastUsed().or(() -> lastUsed));
+                    event.lastUsed().or(() -> lastUsed),
+                    scale);
         }
     }
 
@@ -173,7 +279,8 @@ sealed interface DatabaseState extends LifecycleMessage {
         return switch (state) {
             case Absent absent -> begin(event, next);
             case Gone gone -> gone;
-            case Existing database -> next == Lifecycle.DELETED ? new Gone() : apply(database.to(next), event);
+            case Existing database ->
+                next == Lifecycle.DELETED ? new Gone() : apply(database.to(next).scaled(event), event);
         };
     }
 
@@ -189,6 +296,7 @@ sealed interface DatabaseState extends LifecycleMessage {
                         0,
                         Optional.empty(),
                         created.at(),
+                        Optional.empty(),
                         Optional.empty())
                 : new Gone();
     }
@@ -200,6 +308,22 @@ sealed interface DatabaseState extends LifecycleMessage {
             case TimelineCreated e -> database;
             case TunablesChanged e -> database.withSpec(database.spec().with(e.tunables()));
             case GenerationStarting e -> database.starting(e.generation());
+            case ProfileChosen e -> database.chosen(e.profile(), e.reason());
+            case SizeChanged e ->
+                database.with(database.scaling().running(database.runningProfile()))
+                        .withSpec(database.spec().withSize(e.size()))
+                        .chosen(e.size(), "the database's size");
+            case HandoffStarted e -> database.with(database.scaling().preparing(e.generation(), e.profile()));
+            case FreezeStarted e -> database;
+            case DrainStarted e -> database;
+            case HandoffPostponed e -> database.postponed(e.reason());
+            case HandoffAbandoned e -> database.postponed(e.reason());
+            case HandoffFailed e -> database.postponed(e.reason());
+            case WriterStopping e -> database;
+            case CandidateStarting e -> database;
+            case WriterSwitched e -> database.switched(e);
+            case HandoffCompleted e -> database;
+            case CooldownEnded e -> database;
             case GenerationReady e -> database.ready(e);
             case GenerationFailed e -> database.failed(database.failures() + 1, e.reason());
             case WakeFailed e -> database.failed(0, e.reason());

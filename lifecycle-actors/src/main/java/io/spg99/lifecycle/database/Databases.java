@@ -1,7 +1,9 @@
 package io.spg99.lifecycle.database;
 
 import io.spg99.lifecycle.model.DatabaseSpec;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
+import java.util.Optional;
 import java.util.concurrent.CompletionStage;
 
 /** Port: the Database actors of the cluster, by id. A stage fails if the actor cannot be reached in time. */
@@ -16,7 +18,10 @@ public interface Databases {
 
     CompletionStage<DatabaseReply> stop(String databaseId);
 
-    CompletionStage<DatabaseReply> change(String databaseId, Tunables tunables);
+    /** @param size empty to leave it as it is */
+    CompletionStage<DatabaseReply> change(String databaseId, Tunables tunables, Optional<Profile> size);
+
+    CompletionStage<DatabaseReply> scale(String databaseId, Profile profile);
 
     CompletionStage<DatabaseReply> delete(String databaseId, boolean force);
 }

@@ -2,17 +2,30 @@ package io.spg99.lifecycle.database;
 
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
+import io.spg99.lifecycle.database.event.DatabaseEvent.CandidateStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.CooldownEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseDeleted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DeletionStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.DrainStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.FreezeStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffAbandoned;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffCompleted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffFailed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffPostponed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
+import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.WriterStopping;
+import io.spg99.lifecycle.database.event.DatabaseEvent.WriterSwitched;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -51,9 +64,13 @@ public enum Lifecycle {
             new Row(CREATING, BaseMade.class, CREATING),
             new Row(CREATING, TimelineCreated.class, STOPPED),
             new Row(CREATING, TunablesChanged.class, CREATING),
+            new Row(CREATING, ProfileChosen.class, CREATING),
+            new Row(CREATING, SizeChanged.class, CREATING),
             new Row(CREATING, DeletionStarted.class, DELETING),
             new Row(STOPPED, GenerationStarting.class, BOOTING),
             new Row(STOPPED, TunablesChanged.class, STOPPED),
+            new Row(STOPPED, ProfileChosen.class, STOPPED),
+            new Row(STOPPED, SizeChanged.class, STOPPED),
             new Row(STOPPED, DeletionStarted.class, DELETING),
             new Row(BOOTING, GenerationStarting.class, BOOTING),
             new Row(BOOTING, GenerationFailed.class, BOOTING),
@@ -62,16 +79,35 @@ public enum Lifecycle {
             new Row(BOOTING, GenerationEnded.class, STOPPED),
             new Row(BOOTING, WakeFailed.class, ERROR),
             new Row(BOOTING, TunablesChanged.class, BOOTING),
+            new Row(BOOTING, ProfileChosen.class, BOOTING),
+            new Row(BOOTING, SizeChanged.class, BOOTING),
             new Row(BOOTING, DeletionStarted.class, DELETING),
             new Row(READY, StoppingStarted.class, STOPPING),
             new Row(READY, GenerationEnded.class, STOPPED),
             new Row(READY, TunablesChanged.class, READY),
+            new Row(READY, ProfileChosen.class, READY),
+            new Row(READY, SizeChanged.class, READY),
+            new Row(READY, HandoffStarted.class, READY),
+            new Row(READY, FreezeStarted.class, READY),
+            new Row(READY, DrainStarted.class, READY),
+            new Row(READY, HandoffPostponed.class, READY),
+            new Row(READY, HandoffAbandoned.class, READY),
+            new Row(READY, HandoffFailed.class, READY),
+            new Row(READY, WriterStopping.class, READY),
+            new Row(READY, CandidateStarting.class, READY),
+            new Row(READY, WriterSwitched.class, READY),
+            new Row(READY, HandoffCompleted.class, READY),
+            new Row(READY, CooldownEnded.class, READY),
             new Row(READY, DeletionStarted.class, DELETING),
             new Row(STOPPING, GenerationEnded.class, STOPPED),
             new Row(STOPPING, TunablesChanged.class, STOPPING),
+            new Row(STOPPING, ProfileChosen.class, STOPPING),
+            new Row(STOPPING, SizeChanged.class, STOPPING),
             new Row(STOPPING, DeletionStarted.class, DELETING),
             new Row(ERROR, GenerationStarting.class, BOOTING),
             new Row(ERROR, TunablesChanged.class, ERROR),
+            new Row(ERROR, ProfileChosen.class, ERROR),
+            new Row(ERROR, SizeChanged.class, ERROR),
             new Row(ERROR, DeletionStarted.class, DELETING),
             new Row(DELETING, DatabaseDeleted.class, DELETED));
 

@@ -3,8 +3,10 @@ package io.spg99.lifecycle.database;
 import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.lifecycle.model.DatabaseSpec;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.CompletionStage;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.ActorSystem;
@@ -74,8 +76,13 @@ public final class ShardedDatabases implements Databases, DatabaseLeases {
     }
 
     @Override
-    public CompletionStage<DatabaseReply> change(String databaseId, Tunables tunables) {
-        return ask(databaseId, replyTo -> new Database.Change(tunables, replyTo), askTimeout);
+    public CompletionStage<DatabaseReply> change(String databaseId, Tunables tunables, Optional<Profile> size) {
+        return ask(databaseId, replyTo -> new Database.Change(tunables, size, replyTo), askTimeout);
+    }
+
+    @Override
+    public CompletionStage<DatabaseReply> scale(String databaseId, Profile profile) {
+        return ask(databaseId, replyTo -> new Database.Scale(profile, replyTo), askTimeout);
     }
 
     @Override

@@ -3,8 +3,12 @@ package io.spg99.lifecycle.http;
 import java.util.Map;
 import java.util.Optional;
 
-/** A request that has passed all general checks. */
-record ApiRequest(Map<String, String> path, Map<String, String> query, JsonBody body) {
+/**
+ * A request that has passed all general checks.
+ *
+ * @param lastEventId header {@code Last-Event-ID}
+ */
+record ApiRequest(Map<String, String> path, Map<String, String> query, Optional<String> lastEventId, JsonBody body) {
 
     static final int DEFAULT_LIMIT = 20;
     static final int MAX_LIMIT = 500;

@@ -27,10 +27,12 @@ import org.apache.pekko.http.javadsl.model.HttpResponse;
 import org.apache.pekko.http.javadsl.model.StatusCode;
 import org.apache.pekko.http.javadsl.model.StatusCodes;
 
-/** Databases: create, list, describe, change, delete, start, stop. */
+/** Databases: create, list, describe, change, delete, start, stop, scale. */
 final class DatabaseRoutes {
 
     private static final List<String> TUNABLE = List.of("idle_timeout", "min_profile", "max_profile", "autoscale");
+    private static final List<String> CHANGE =
+            Stream.of(List.of("size"), TUNABLE).flatMap(List::stream).toList();
     private static final List<String> CREATE = Stream.of(
                     List.of("name", "size"), TUNABLE, List.of("start_immediately", "initial_scale"))
             .flatMap(List::stream)
@@ -66,10 +68,11 @@ final class DatabaseRoutes {
                 Route.of(HttpMethods.POST, list, this::create).body(CREATE),
                 Route.of(HttpMethods.GET, list, this::list).query("state", "limit", "offset"),
                 Route.of(HttpMethods.GET, one, this::get),
-                Route.of(HttpMethods.PATCH, one, this::change).body(TUNABLE),
+                Route.of(HttpMethods.PATCH, one, this::change).body(CHANGE),
                 Route.of(HttpMethods.DELETE, one, this::delete).query("force"),
                 Route.of(HttpMethods.POST, one + "/start", this::start),
-                Route.of(HttpMethods.POST, one + "/stop", this::stop));
+                Route.of(HttpMethods.POST, one + "/stop", this::stop),
+                Route.of(HttpMethods.POST, one + "/scale", this::scale).body(List.of("profile")));
     }
 
     private CompletionStage<HttpResponse> create(ApiRequest request) {
@@ -189,7 +192,10 @@ final class DatabaseRoutes {
                             view.minProfile(),
                             view.maxProfile());
                     return databases
-                            .change(found.id(), tunables(request.body(), before))
+                            .change(
+                                    found.id(),
+                                    tunables(request.body(), before),
+                                    request.body().profile("size"))
                             .thenCompose(changed -> answer(StatusCodes.OK, changed));
                 }));
     }
@@ -215,6 +221,13 @@ final class DatabaseRoutes {
 
     private CompletionStage<HttpResponse> stop(ApiRequest request) {
         return act(request, "stopping a database", databases::stop);
+    }
+
+    private CompletionStage<HttpResponse> scale(ApiRequest request) {
+        Profile profile = request.body()
+                .profile("profile")
+                .orElseThrow(() -> ApiError.badField("profile", "field \"profile\" is missing"));
+        return act(request, "scaling a database", databaseId -> databases.scale(databaseId, profile));
     }
 
     private CompletionStage<HttpResponse> act(

@@ -19,6 +19,7 @@ import java.util.stream.Stream;
 import org.apache.pekko.actor.typed.ActorSystem;
 import org.apache.pekko.http.javadsl.Http;
 import org.apache.pekko.http.javadsl.ServerBinding;
+import org.apache.pekko.http.javadsl.model.HttpHeader;
 import org.apache.pekko.http.javadsl.model.HttpRequest;
 import org.apache.pekko.http.javadsl.model.HttpResponse;
 import org.apache.pekko.http.javadsl.model.headers.Authorization;
@@ -58,6 +59,7 @@ public final class HttpApi {
     static List<Route> routes(ApiServices services, ApiSettings settings) {
         return Stream.of(
                         new SystemRoutes(services).routes(),
+                        new EventRoutes(services).routes(),
                         new TenantRoutes(services).routes(),
                         new DatabaseRoutes(services, settings).routes())
                 .flatMap(List::stream)
@@ -144,7 +146,10 @@ public final class HttpApi {
             request.discardEntityBytes(materializer);
             throw e;
         }
-        return body(route, request).thenCompose(body -> route.handler().handle(new ApiRequest(named, query, body)));
+        return body(route, request)
+                .thenCompose(body -> route.handler()
+                        .handle(new ApiRequest(
+                                named, query, request.getHeader("Last-Event-ID").map(HttpHeader::value), body)));
     }
 
     private static Map<String, String> query(Route route, HttpRequest request) {

@@ -25,6 +25,10 @@ public record DatabaseSpec(
         return new TimelineId(timelineId);
     }
 
+    public DatabaseSpec withSize(Profile changed) {
+        return new DatabaseSpec(databaseId, name, tenantId, tenant, roleName, changed, timelineId, tunables);
+    }
+
     public DatabaseSpec with(Tunables changed) {
         return new DatabaseSpec(databaseId, name, tenantId, tenant, roleName, size, timelineId, changed);
     }

@@ -17,6 +17,9 @@ import java.util.Optional;
  * @param currentScale 1 if there is a writer, else 0
  * @param targetScale  1 if there is, or shall be, a writer
  * @param idleTimeout  as {@link IdleTimeout#format}
+ * @param scaleReason why {@code targetProfile} was chosen, if it was
+ * @param autoscaleDecision what the autoscaler found when it last looked
+ * @param profileEnforcement {@code cgroup}, or {@code settings} if only PostgreSQL's settings hold it to its profile
  * @param walLsn       end of the WAL that the quorum has, {@code %X/%X}
  */
 @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
@@ -47,7 +50,10 @@ public record DatabaseView(
         Optional<String> lastError,
         Optional<Long> storageBytes,
         Optional<String> walLsn,
-        Optional<String> snapshotLsn)
+        Optional<String> snapshotLsn,
+        Optional<String> scaleReason,
+        Optional<String> autoscaleDecision,
+        Optional<String> profileEnforcement)
         implements LifecycleMessage {
 
     /** Of a database of which nothing is known but what it was asked to be. */
@@ -77,6 +83,9 @@ public record DatabaseView(
                 tunables.autoscale(),
                 tunables.minProfile(),
                 tunables.maxProfile(),
+                Optional.empty(),
+                Optional.empty(),
+                Optional.empty(),
                 Optional.empty(),
                 Optional.empty(),
                 Optional.empty(),

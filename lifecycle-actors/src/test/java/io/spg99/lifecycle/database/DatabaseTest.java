@@ -643,7 +643,7 @@ class DatabaseTest {
         world.create();
         world.wake(2);
         world.database.tell(new Database.Change(
-                new Tunables(Duration.ZERO, false, Profile.L1, Profile.L1), world.replies.getRef()));
+                new Tunables(Duration.ZERO, false, Profile.L1, Profile.L1), Optional.empty(), world.replies.getRef()));
         assertEquals("never", world.accepted().idleTimeout());
         assertEquals(
                 Duration.ZERO,

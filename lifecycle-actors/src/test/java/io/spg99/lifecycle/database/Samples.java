@@ -2,17 +2,30 @@ package io.spg99.lifecycle.database;
 
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
+import io.spg99.lifecycle.database.event.DatabaseEvent.CandidateStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.CooldownEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DatabaseDeleted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.DeletionStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.DrainStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.FreezeStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationEnded;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffAbandoned;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffCompleted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffFailed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffPostponed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.HandoffStarted;
+import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
+import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
+import io.spg99.lifecycle.database.event.DatabaseEvent.WriterStopping;
+import io.spg99.lifecycle.database.event.DatabaseEvent.WriterSwitched;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
@@ -49,6 +62,19 @@ final class Samples {
             new WakeFailed("out of luck, again", AT),
             new StoppingStarted(2, StopCause.IDLE, AT),
             new GenerationEnded(2, true, "stopped", Optional.of(AT), AT),
+            new ProfileChosen(Profile.L3, "asked for", AT),
+            new SizeChanged(Profile.L2, AT),
+            new HandoffStarted(3, Profile.L3, AT),
+            new FreezeStarted(AT),
+            new DrainStarted(AT),
+            new HandoffPostponed("clients are at work", AT),
+            new HandoffAbandoned("out of luck", AT),
+            new HandoffFailed("out of luck, again", AT),
+            new WriterStopping(AT),
+            new CandidateStarting(AT),
+            new WriterSwitched(3, WRITER, 1, AT),
+            new HandoffCompleted(AT),
+            new CooldownEnded(AT),
             new DeletionStarted(AT),
             new DatabaseDeleted(AT));
 

@@ -8,7 +8,9 @@ import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.pool.PoolsCommand;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
 import io.spg99.lifecycle.model.DatabaseView;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumReply;
 import java.lang.reflect.Constructor;
@@ -88,8 +90,13 @@ class ShardedDatabasesTest {
                         timeline -> Optional.empty(),
                         new World.Catalog(),
                         new ColdStarts(new SimpleMeterRegistry()),
+                        new HandoffMetrics(new SimpleMeterRegistry()),
+                        profile -> io.spg99.compute.generation.Profile.L1,
+                        false,
                         "node-1",
                         DatabaseTimings.from(KIT.system().settings().config()),
+                        HandoffTimings.from(KIT.system().settings().config()),
+                        AutoscalerSettings.from(KIT.system().settings().config()),
                         new MutableClock()));
         DatabaseReply created = get(databases.create(Samples.spec("sharded1")));
         assertEquals(
@@ -115,7 +122,8 @@ class ShardedDatabasesTest {
                 new Database.Describe(replies.getRef()),
                 new Database.Start(replies.getRef()),
                 new Database.Stop(replies.getRef()),
-                new Database.Change(Samples.TUNABLES, replies.getRef()),
+                new Database.Change(Samples.TUNABLES, Optional.of(Profile.L2), replies.getRef()),
+                new Database.Scale(Profile.L3, replies.getRef()),
                 new Database.Delete(true, replies.getRef()),
                 new DatabaseReply.Accepted(view, 7),
                 new DatabaseReply.Described(view),

@@ -15,8 +15,10 @@ import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
+import io.spg99.lifecycle.autoscale.AutoscalerSettings;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.Base;
+import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.DatabaseView;
 import io.spg99.storage.pageserver.PageserverCommand;
 import io.spg99.storage.quorum.QuorumCommand;
@@ -123,8 +125,13 @@ final class World {
                 timeline -> Optional.of(pageserver.getRef()),
                 catalog,
                 new ColdStarts(meters),
+                new HandoffMetrics(meters),
+                profile -> io.spg99.compute.generation.Profile.named(profile.name(), CONFIG),
+                false,
                 "node-1",
                 timings.get(),
+                HandoffTimings.from(CONFIG),
+                AutoscalerSettings.from(CONFIG),
                 clock);
         this.database = kit.spawn(Database.create(id, shard.getRef(), services));
     }
@@ -235,6 +242,26 @@ final class World {
         return prepare;
     }
 
+    /** The next question for a promise; releases of what is gone do not count. */
+    QuorumCommand.Prepare expectPrepareOf(int generation) {
+        QuorumCommand next = quorum.receiveMessage();
+        while (next instanceof QuorumCommand.Release) {
+            next = quorum.receiveMessage();
+        }
+        QuorumCommand.Prepare prepare = (QuorumCommand.Prepare) next;
+        assertEquals(generation, prepare.generation());
+        return prepare;
+    }
+
+    /** The connections that the next writer takes. */
+    int expectServerConnections() {
+        PoolsCommand next = pools.receiveMessage();
+        while (!(next instanceof PoolsCommand.SetServerConnections)) {
+            next = pools.receiveMessage();
+        }
+        return ((PoolsCommand.SetServerConnections) next).serverConnections();
+    }
+
     void prepared(QuorumCommand.Prepare prepare) {
         prepare.replyTo()
                 .tell(new QuorumReply.Prepared(
@@ -325,7 +352,9 @@ final class World {
     <T extends PoolsCommand> T expectPools(Class<T> type) {
         PoolsCommand next = pools.receiveMessage();
         while (!type.isInstance(next)
-                && (next instanceof PoolsCommand.SetIdleTimeout || next instanceof PoolsCommand.WriterComing)) {
+                && (next instanceof PoolsCommand.SetIdleTimeout
+                        || next instanceof PoolsCommand.SetServerConnections
+                        || next instanceof PoolsCommand.WriterComing)) {
             next = pools.receiveMessage();
         }
         return type.cast(next);
@@ -391,6 +420,7 @@ final class World {
     static final class Catalog implements DatabaseCatalog {
         final List<DatabaseView> views = new CopyOnWriteArrayList<>();
         final List<Long> sequences = new CopyOnWriteArrayList<>();
+        final List<DatabaseChange> changes = new CopyOnWriteArrayList<>();
         final AtomicInteger removed = new AtomicInteger();
         final AtomicInteger failures = new AtomicInteger();
 
@@ -405,6 +435,12 @@ final class World {
             }
             sequences.add(sequence);
             views.add(view);
+            return CompletableFuture.completedStage(Done.getInstance());
+        }
+
+        @Override
+        public CompletionStage<Done> announce(DatabaseChange change) {
+            changes.add(change);
             return CompletableFuture.completedStage(Done.getInstance());
         }
 

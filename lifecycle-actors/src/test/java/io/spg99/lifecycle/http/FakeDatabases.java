@@ -4,6 +4,7 @@ import io.spg99.lifecycle.database.DatabaseReply;
 import io.spg99.lifecycle.database.Databases;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.DatabaseView;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import java.time.Instant;
 import java.util.Map;
@@ -71,11 +72,23 @@ final class FakeDatabases implements Databases {
     }
 
     @Override
-    public CompletionStage<DatabaseReply> change(String databaseId, Tunables tunables) {
+    public CompletionStage<DatabaseReply> change(String databaseId, Tunables tunables, Optional<Profile> size) {
         Known database = known.get(databaseId);
         return database == null
                 ? done(new DatabaseReply.NotFound())
-                : to(new Known(database.spec().with(tunables), database.state()));
+                : to(new Known(
+                        database.spec()
+                                .with(tunables)
+                                .withSize(size.orElse(database.spec().size())),
+                        database.state()));
+    }
+
+    @Override
+    public CompletionStage<DatabaseReply> scale(String databaseId, Profile profile) {
+        Known database = known.get(databaseId);
+        return database == null
+                ? done(new DatabaseReply.NotFound())
+                : change(databaseId, database.spec().tunables(), Optional.of(profile));
     }
 
     @Override

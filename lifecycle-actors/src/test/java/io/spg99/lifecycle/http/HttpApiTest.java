@@ -8,7 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.spg99.lifecycle.catalog.EventRows;
 import io.spg99.lifecycle.catalog.Secrets;
+import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.Json;
 import java.io.IOException;
 import java.net.BindException;
@@ -18,11 +20,13 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.security.SecureRandom;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.http.javadsl.ServerBinding;
 import org.junit.jupiter.api.AfterAll;
@@ -225,10 +229,50 @@ class HttpApiTest {
                 "300",
                 patch(path, "{\"idle_timeout\":300}").text("idle_timeout").replace("5m", "300"));
         assertError(400, "BadRequest", patch(path, "{\"min_profile\":\"L5\"}"));
-        assertError(400, "BadRequest", patch(path, "{\"size\":\"L5\"}"));
+        assertEquals("L5", patch(path, "{\"size\":\"L5\"}").text("size"));
+        assertError(400, "BadRequest", patch(path, "{\"size\":\"L6\"}"));
+        assertEquals(202, post(path + "/scale", "{\"profile\":\"L3\"}").status());
+        assertError(400, "BadRequest", post(path + "/scale", "{}"));
         Answer deleted = delete(path);
         assertEquals(202, deleted.status());
         assertEquals("deleting", deleted.text("state"));
+    }
+
+    @Test
+    void givenAFollower_whenThingsHappen_thenItHearsThemInOrderAndComesBackToWhatItHasMissed() throws Exception {
+        EventRows events = SERVICES.catalog().events();
+        HttpResponse<Stream<String>> first =
+                CLIENT.send(request(ENABLED, "/v2/events").GET().build(), HttpResponse.BodyHandlers.ofLines());
+        assertEquals(
+                "text/event-stream", first.headers().firstValue("Content-Type").orElseThrow());
+        for (String to : List.of("booting", "ready", "stopping")) {
+            events.add(new DatabaseChange(Instant.now(), "state", "db1", "demo", "app", "stopped", to, "asked for"))
+                    .toCompletableFuture()
+                    .join();
+        }
+        List<String> heard;
+        try (Stream<String> lines = first.body()) {
+            heard = lines.filter(line -> line.startsWith("id: ") || line.startsWith("data: "))
+                    .limit(6)
+                    .toList();
+        }
+        assertEquals(
+                "booting",
+                Json.MAPPER.readTree(heard.get(1).substring(6)).path("to").asText());
+        HttpResponse<Stream<String>> again = CLIENT.send(
+                request(ENABLED, "/v2/events")
+                        .header("Last-Event-ID", heard.getFirst().substring(4))
+                        .GET()
+                        .build(),
+                HttpResponse.BodyHandlers.ofLines());
+        try (Stream<String> lines = again.body()) {
+            assertEquals(
+                    heard.subList(2, 6),
+                    lines.filter(line -> line.startsWith("id: ") || line.startsWith("data: "))
+                            .limit(4)
+                            .toList());
+        }
+        assertError(400, "BadRequest", get("/v2/events?since=yesterday"));
     }
 
     @Test

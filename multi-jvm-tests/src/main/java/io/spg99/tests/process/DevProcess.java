@@ -56,7 +56,11 @@ public final class DevProcess implements AutoCloseable {
         return new DevProcess(process, data, dev);
     }
 
-    /** Starts {@code dev} without waiting; its output is on the process's standard output. */
+    /**
+     * Starts {@code dev} without waiting; its output is on the process's standard output.
+     *
+     * @param options of dev, or, with a leading {@code -D}, settings that override the configuration
+     */
     public static Process launch(Path data, String... options) throws IOException {
         return launch(data, Map.of(), options);
     }
@@ -69,8 +73,10 @@ public final class DevProcess implements AutoCloseable {
                 command.addAll(List.of(port, String.valueOf(freePort())));
             }
         }
-        command.addAll(given);
-        return JavaProcess.start(List.of(), environment, List.of("-Xmx1g"), command);
+        command.addAll(given.stream().filter(option -> !option.startsWith("-D")).toList());
+        List<String> jvm = new ArrayList<>(List.of("-Xmx1g"));
+        jvm.addAll(given.stream().filter(option -> option.startsWith("-D")).toList());
+        return JavaProcess.start(List.of(), environment, jvm, command);
     }
 
     public static int freePort() throws IOException {

@@ -84,7 +84,9 @@ final class Platform implements AutoCloseable {
                 "--gateway-port",
                 gatewayPort,
                 "--idle-timeout",
-                "never");
+                "never",
+                "-Dspg99.lifecycle.handoff.cooldown=1s",
+                "-Dspg99.lifecycle.handoff.retry-max=2s");
     }
 
     /** SIGKILL to everything but the Safekeepers; their PostgreSQL servers are told by the kernel. */

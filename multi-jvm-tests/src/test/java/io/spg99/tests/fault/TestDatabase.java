@@ -12,6 +12,7 @@ import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.Predicate;
 import org.awaitility.Awaitility;
 
 /** One database of a {@link Platform}, as its tenant reaches it through the Gateway. */
@@ -116,6 +117,29 @@ record TestDatabase(
         ledger.start(clients);
         ledger.awaitProgress(entries);
         return ledger;
+    }
+
+    /** Asks for another profile, without waiting for it. */
+    void scale(String profile) {
+        platform.dev()
+                .api()
+                .post("/v2/tenants/" + tenant + "/dbs/" + name + "/scale", "{\"profile\":\"" + profile + "\"}");
+    }
+
+    /** Waits until the writer has a profile and nothing moves. */
+    JsonNode awaitProfile(String profile) {
+        return await(json -> json.path("current_profile").asText().equals(profile)
+                && json.path("state").asText().equals("ready")
+                && List.of("STEADY", "COOLDOWN")
+                        .contains(json.path("scale_state").asText()));
+    }
+
+    JsonNode awaitScaleState(String state) {
+        return await(json -> json.path("scale_state").asText().equals(state));
+    }
+
+    JsonNode await(Predicate<JsonNode> wanted) {
+        return platform.dev().api().awaitDatabase(tenant, name, Duration.ofSeconds(60), wanted);
     }
 
     /** In order. */

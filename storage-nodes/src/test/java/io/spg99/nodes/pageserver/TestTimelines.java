@@ -6,6 +6,7 @@ import io.spg99.compute.generation.ComputeSettings;
 import io.spg99.compute.generation.GenerationCommand;
 import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.compute.generation.GenerationSpec;
+import io.spg99.compute.generation.Profile;
 import io.spg99.compute.generation.Recovery;
 import io.spg99.compute.image.BaseImages;
 import io.spg99.compute.image.ReadThroughCaches;
@@ -221,7 +222,9 @@ final class TestTimelines implements AutoCloseable {
                                     images.key(),
                                     base,
                                     prepared.generation(),
-                                    configured),
+                                    configured,
+                                    Profile.L1,
+                                    false),
                             node,
                             owner.getRef()));
             actor.tell(new GenerationCommand.Recover(

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
 import io.spg99.lifecycle.LifecycleMessage;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
+import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
@@ -21,6 +22,9 @@ import java.util.Optional;
  *     GenerationReady StoppingStarted GenerationEnded         an orderly life
  *     GenerationEnded                                         the writer was lost
  *     WakeFailed                                              too many failed attempts
+ * ProfileChosen HandoffStarted FreezeStarted DrainStarted WriterStopping CandidateStarting WriterSwitched
+ *     HandoffCompleted CooldownEnded                          a change of profile
+ *     HandoffPostponed, HandoffAbandoned, HandoffFailed       before WriterStopping: the writer serves on
  * DeletionStarted  DatabaseDeleted                            the end
  * </pre>
  */
@@ -91,6 +95,49 @@ public sealed interface DatabaseEvent extends LifecycleMessage {
      */
     record GenerationEnded(int generation, boolean orderly, String reason, Optional<Instant> lastUsed, Instant at)
             implements DatabaseEvent {}
+
+    /**
+     * A profile was asked for, by hand or by the autoscaler: the next writer has it, and one that runs is replaced.
+     *
+     * @param reason for people
+     */
+    record ProfileChosen(Profile profile, String reason, Instant at) implements DatabaseEvent {}
+
+    /** The database's own size; chosen with it. */
+    record SizeChanged(Profile size, Instant at) implements DatabaseEvent {}
+
+    /** A candidate is started; {@code generation} is larger than any before. */
+    record HandoffStarted(int generation, Profile profile, Instant at) implements DatabaseEvent {}
+
+    record FreezeStarted(Instant at) implements DatabaseEvent {}
+
+    record DrainStarted(Instant at) implements DatabaseEvent {}
+
+    /** Not now: everything goes on, the candidate too, and it is tried again. */
+    record HandoffPostponed(String reason, Instant at) implements DatabaseEvent {}
+
+    /** The candidate is gone, the writer serves on. */
+    record HandoffAbandoned(String reason, Instant at) implements DatabaseEvent {}
+
+    /** The same, and it is not tried again before somebody asks for it. */
+    record HandoffFailed(String reason, Instant at) implements DatabaseEvent {}
+
+    /** Nothing runs in the Gateways: the old writer is told to stop. */
+    record WriterStopping(Instant at) implements DatabaseEvent {}
+
+    /** The old writer has ended, or must have: the promise for the candidate is asked for. */
+    record CandidateStarting(Instant at) implements DatabaseEvent {}
+
+    /**
+     * The candidate is the writer: configured, followed by two Safekeepers.
+     *
+     * @param configured as in {@link GenerationReady}
+     */
+    record WriterSwitched(int generation, WriterAddress writer, int configured, Instant at) implements DatabaseEvent {}
+
+    record HandoffCompleted(Instant at) implements DatabaseEvent {}
+
+    record CooldownEnded(Instant at) implements DatabaseEvent {}
 
     record DeletionStarted(Instant at) implements DatabaseEvent {}
 

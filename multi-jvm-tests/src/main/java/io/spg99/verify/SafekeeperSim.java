@@ -11,6 +11,7 @@ import io.spg99.storage.replication.ReplicationMessage;
 import io.spg99.storage.safekeeper.SafekeeperCommand;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.safekeeper.SafekeeperReply;
+import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
@@ -60,6 +61,8 @@ final class SafekeeperSim {
     private TimelineLog.@Nullable View verified;
     private boolean establishing;
     private boolean diedCutting;
+
+    private boolean diskLost;
 
     /** Steps of the disk until the machine, or the process, dies; negative: never. */
     private int stepsLeft = -1;
@@ -237,19 +240,21 @@ final class SafekeeperSim {
         coverage.count(Visited.DISKS_LOST);
         scheduler.say(() -> id + " has lost its disk");
         disk = newDisk();
+        diskLost = true;
         answeredPromise = 0;
         verified = null;
         diedCutting = false;
     }
 
-    /** True if its word counts: it has a log, and that was not begun again after a loss. */
+    /** True if its word counts: it has a log, and that was not begun again after a loss, nor created again. */
     boolean isVoter() {
         if (!disk.isBegun()) {
             return false;
         }
         try {
             TimelineLog log = TimelineLog.open(disk.afterPowerCut());
-            return log != null && !log.isRestored();
+            boolean reborn = diskLost && log != null && log.view().established() == TimelineBase.CREATION;
+            return log != null && !log.isRestored() && !reborn;
         } catch (IOException e) {
             return false;
         }

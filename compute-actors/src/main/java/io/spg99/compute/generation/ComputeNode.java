@@ -166,6 +166,7 @@ public class ComputeNode implements AutoCloseable {
      * @return a server that is held in it, where there can be one
      */
     Optional<PostgresProcess> prepare(GenerationSpec spec) throws IOException {
+        wal.prepare(spec);
         Path pgdata = pgdata(spec);
         Files.createDirectories(directory(spec));
         Optional<PostgresProcess> spare = canHold() ? spares.take(spec.image(), pgdata) : Optional.empty();
@@ -333,6 +334,7 @@ public class ComputeNode implements AutoCloseable {
      * @return true if PostgreSQL had shut down in order, or was never started
      */
     boolean remove(GenerationSpec spec) throws IOException {
+        wal.forget(spec);
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
         removeRemains(pgdata);

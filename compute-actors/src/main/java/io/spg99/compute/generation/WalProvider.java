@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.nio.file.Path;
 
 /** Port: brings the WAL a generation starts from. */
-@FunctionalInterface
 public interface WalProvider {
 
     /**
@@ -15,4 +14,10 @@ public interface WalProvider {
      * matter. Blocks; is interrupted when the generation is stopped.
      */
     void fetch(GenerationSpec spec, Recovery recovery, Lsn start, Path pgWal) throws IOException;
+
+    /** A fetch is to come soon; what can be done before it is known from whom and up to where may begin. Does not block. */
+    default void prepare(GenerationSpec spec) {}
+
+    /** The generation is gone, whether or not it has fetched. */
+    default void forget(GenerationSpec spec) {}
 }

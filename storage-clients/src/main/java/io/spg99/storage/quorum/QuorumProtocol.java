@@ -109,6 +109,9 @@ public final class QuorumProtocol {
     /** Safekeepers whose WAL is the chosen history up to its end. */
     private final Set<SafekeeperId> established = new HashSet<>();
 
+    /** Safekeepers that were established for {@link #generation} at one time. */
+    private final Set<SafekeeperId> onceEstablished = new HashSet<>();
+
     /** Safekeepers that know nothing of the timeline although they should: their disk is lost. */
     private final Set<SafekeeperId> lost = new HashSet<>();
 
@@ -208,6 +211,7 @@ public final class QuorumProtocol {
         promised.clear();
         bound.clear();
         established.clear();
+        onceEstablished.clear();
         lost.clear();
         confirmed.clear();
         positions.clear();
@@ -335,7 +339,7 @@ public final class QuorumProtocol {
             return;
         }
         if (lost.contains(id)) {
-            restore(safekeeper);
+            restore(id, safekeeper);
         } else if (bound.contains(id)) {
             sendEstablish(id, safekeeper, chosen);
         } else {
@@ -353,12 +357,12 @@ public final class QuorumProtocol {
      * seen, that they are established and promised to nobody else. Otherwise a superseded quorum could win a vote back that
      * the lost disk had given away.
      */
-    private void restore(ActorRef<SafekeeperCommand> safekeeper) {
+    private void restore(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
         if (phase != Phase.PREPARED && phase != Phase.FOLLOWING) {
             return;
         }
         if (confirmed.size() >= SafekeeperId.QUORUM) {
-            safekeeper.tell(new SafekeeperCommand.Restore(base, generation, replies));
+            safekeeper.tell(new SafekeeperCommand.Restore(base, generation, onceEstablished.contains(id), replies));
         } else {
             // It may not be lost at all: an old answer came late.
             safekeeper.tell(new SafekeeperCommand.Promise(timeline, generation, replies));
@@ -463,6 +467,10 @@ public final class QuorumProtocol {
             return;
         }
         SafekeeperId id = promise.safekeeper();
+        if (isUnborn(promise) && onceEstablished.contains(id)) {
+            lose(id, "was created again");
+            return;
+        }
         promised.put(id, promise);
         bound.add(id);
         lost.remove(id);
@@ -470,9 +478,9 @@ public final class QuorumProtocol {
         flushed.put(id, promise.flushed());
         switch (phase) {
             case PROMISING -> {
-                if (promised.size() == SafekeeperId.ALL.size() || (promised.size() == SafekeeperId.QUORUM && agree())) {
+                if (promised.size() == SafekeeperId.ALL.size() || (mayDecide() && agree())) {
                     decide();
-                } else if (promised.size() == SafekeeperId.QUORUM) {
+                } else if (mayDecide()) {
                     timers.startSingleTimer(Tick.DECIDE, settings.thirdWait());
                 }
             }
@@ -485,6 +493,23 @@ public final class QuorumProtocol {
             // The next look sees to the third: what it may have to fetch now would compete with the start.
             case PREPARED, FOLLOWING, IDLE, CREATING, RELEASED, DELETING -> {}
         }
+    }
+
+    /**
+     * Two promises decide. But a log that no generation was ever established on, although there has been one, may stand
+     * where one was lost, if a Create came late: then the two others have to be heard, too. If one of them says that it is
+     * the lost one, that log is what it seems.
+     */
+    private boolean mayDecide() {
+        long counting = promised.values().stream()
+                .filter(promise -> generation == TimelineBase.CREATION + 1 || !isUnborn(promise))
+                .count();
+        return counting >= SafekeeperId.QUORUM
+                || (promised.size() >= SafekeeperId.QUORUM && promised.size() + lost.size() == SafekeeperId.ALL.size());
+    }
+
+    private static boolean isUnborn(SafekeeperReply.Promised promise) {
+        return promise.established() == TimelineBase.CREATION;
     }
 
     /** A Safekeeper turns out not to hold the promise it gave, or never to have given it. */
@@ -516,7 +541,7 @@ public final class QuorumProtocol {
     }
 
     private void onDecide() {
-        if (phase == Phase.PROMISING && promised.size() >= SafekeeperId.QUORUM) {
+        if (phase == Phase.PROMISING && mayDecide()) {
             decide();
         }
     }
@@ -587,14 +612,21 @@ public final class QuorumProtocol {
         troubles.put(id, "does not know the timeline");
         switch (phase) {
             case PROMISING, ESTABLISHING, PREPARED, FOLLOWING -> {
-                withdraw(id);
-                if (lost.add(id)) {
-                    log.get().warn("timeline={} safekeeper={} does not know the timeline", timeline, id);
-                    confirmed.clear();
-                    tell(id, safekeeper -> establish(id, safekeeper));
-                }
+                lose(id, "does not know the timeline");
             }
             case IDLE, CREATING, RELEASED, DELETING -> {}
+        }
+    }
+
+    private void lose(SafekeeperId id, String what) {
+        withdraw(id);
+        if (lost.add(id)) {
+            log.get().warn("timeline={} safekeeper={} {}: its disk was lost", timeline, id, what);
+            confirmed.clear();
+            tell(id, safekeeper -> establish(id, safekeeper));
+            if (phase == Phase.PROMISING && mayDecide()) {
+                decide();
+            }
         }
     }
 
@@ -613,6 +645,7 @@ public final class QuorumProtocol {
         }
         SafekeeperId id = done.safekeeper();
         boolean first = established.add(id);
+        onceEstablished.add(id);
         flushed.merge(id, done.end(), Lsn::max);
         if (!lost.isEmpty()
                 && (phase == Phase.PREPARED || phase == Phase.FOLLOWING)

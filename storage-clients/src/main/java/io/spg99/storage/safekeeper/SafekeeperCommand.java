@@ -72,8 +72,13 @@ public sealed interface SafekeeperCommand extends StorageMessage {
     record Detach(TimelineId timeline, int generation, ActorRef<SafekeeperReply> replyTo)
             implements SafekeeperCommand {}
 
-    /** Begins a timeline again on a Safekeeper that lost it, already promised to {@code generation}. */
-    record Restore(TimelineBase base, int generation, ActorRef<SafekeeperReply> replyTo) implements SafekeeperCommand {
+    /**
+     * Begins a timeline again on a Safekeeper that lost it, already promised to {@code generation}.
+     *
+     * @param had it was established there for {@code generation}: one that is there now and never was, is another
+     */
+    record Restore(TimelineBase base, int generation, boolean had, ActorRef<SafekeeperReply> replyTo)
+            implements SafekeeperCommand {
         @Override
         public TimelineId timeline() {
             return base.timeline();

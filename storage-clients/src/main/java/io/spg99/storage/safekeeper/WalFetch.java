@@ -114,7 +114,19 @@ public final class WalFetch {
     }
 
     private ReplicationConnection open(WalSource source) throws ReplicationException {
-        ReplicationConnection connection = connector.open(new ReplicationTarget(
+        ReplicationConnection connection = connector.open(target(source, timeline, identity, applicationName));
+        current = connection;
+        if (cancelled) {
+            connection.close();
+            throw new ReplicationException("cancelled");
+        }
+        return connection;
+    }
+
+    /** What the connector is asked for: for whoever connects ahead. */
+    public static ReplicationTarget target(
+            WalSource source, TimelineId timeline, TlsIdentity identity, String applicationName) {
+        return new ReplicationTarget(
                 source.host(),
                 source.port(),
                 timeline.value(),
@@ -122,13 +134,7 @@ public final class WalFetch {
                 identity,
                 CONNECT_TIMEOUT,
                 SILENCE,
-                source.socket()));
-        current = connection;
-        if (cancelled) {
-            connection.close();
-            throw new ReplicationException("cancelled");
-        }
-        return connection;
+                source.socket());
     }
 
     /** Ends a running fetch, and every later one, with an exception. */

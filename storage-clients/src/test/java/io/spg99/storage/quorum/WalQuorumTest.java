@@ -247,6 +247,29 @@ class WalQuorumTest {
         asker.expectMessage(new QuorumReply.Superseded(2, 2));
     }
 
+    @Test
+    void givenALogThatWasNeverEstablished_whenThereHasBeenAGeneration_thenTheTwoOthersAreHeard() {
+        WalHistory written = history().append(2, at(100));
+        quorum.tell(new QuorumCommand.Prepare(4, asker.getRef()));
+        promise(SK1, 4, history(), 100);
+        promise(SK2, 4, written, 180);
+        asker.expectNoMessage(Duration.ofMillis(50));
+        promise(SK3, 4, written, 190);
+
+        assertEquals(at(190), establish(SK3).end());
+    }
+
+    @Test
+    void givenAnEstablishedSafekeeper_whenItIsCreatedAgain_thenItIsRestored() {
+        prepared(2);
+        expect(SK3, SafekeeperCommand.Promise.class).replyTo().tell(promised(SK2, 2, history(), 100));
+        establish(SK1);
+        promise(SK3, 2, history(), 100);
+        establish(SK3);
+
+        assertEquals(2, expect(SK2, SafekeeperCommand.Restore.class).generation());
+    }
+
     /** Prepares generation 2 and restores sk3. */
     private SafekeeperCommand.Establish restored() {
         prepared(2);

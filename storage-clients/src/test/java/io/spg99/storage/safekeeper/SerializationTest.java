@@ -61,7 +61,7 @@ class SerializationTest {
         checkBase(
                 base,
                 KIT.serializationTestKit().verifySerialization(create, false).base());
-        SafekeeperCommand.Restore restore = new SafekeeperCommand.Restore(base, 3, asker);
+        SafekeeperCommand.Restore restore = new SafekeeperCommand.Restore(base, 3, true, asker);
         SafekeeperCommand.Restore copy = KIT.serializationTestKit().verifySerialization(restore, false);
         checkBase(base, copy.base());
         assertEquals(asker, copy.replyTo());

@@ -308,8 +308,13 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                 TimelineBase base = restore.base();
                 opened(TimelineLog.restore(world.disks().create(base.segmentSize()), base, restore.generation()));
                 world.log().get().warn("timeline={} safekeeper={} begun again after a loss", timeline, id);
-            } else if (open.isRestored() && open.view().promised() < restore.generation()) {
-                open.promise(restore.generation());
+            } else {
+                if (restore.had()) {
+                    open.disown();
+                }
+                if (open.isRestored() && open.view().promised() < restore.generation()) {
+                    open.promise(restore.generation());
+                }
             }
             asker.tell(new SafekeeperReply.Restored(id, timeline, world.source().get()));
         } catch (IOException e) {

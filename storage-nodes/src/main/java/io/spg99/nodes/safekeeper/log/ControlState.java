@@ -83,9 +83,9 @@ record ControlState(
                 restored);
     }
 
-    ControlState asVoter() {
+    ControlState withVote(boolean votes) {
         return new ControlState(
-                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, false);
+                base, promised, history, checkpoint, checkpointRecord, limit, headsFilled, established, !votes);
     }
 
     byte[] encode() {

@@ -88,6 +88,17 @@ public final class TimelineLog implements Closeable {
         return create(disk, base, generation, true);
     }
 
+    /**
+     * A log that was created, and never established, turns out to stand where one was lost: a Create came late. From now on
+     * it is as if it had been restored.
+     */
+    public synchronized void disown() throws IOException {
+        checkUsable();
+        if (control.established() == TimelineBase.CREATION && !control.restored()) {
+            save(control.withVote(false));
+        }
+    }
+
     private static TimelineLog create(WalDisk disk, TimelineBase base, int promised, boolean restored)
             throws IOException {
         WalRecordWalker walker = new WalRecordWalker(
@@ -283,7 +294,7 @@ public final class TimelineLog implements Closeable {
     private void voteIfCaughtUp() throws IOException {
         Lsn from = votesFrom;
         if (control.restored() && from != null && !flushed.isBefore(from)) {
-            save(control.asVoter());
+            save(control.withVote(true));
         }
     }
 

@@ -31,8 +31,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 @ExtendWith(SharedPostgres.class)
 class FuzzTest {
 
-    private static final int SEQUENCES = 60;
-    private static final int MUTANTS = 30;
+    private static final int SEQUENCES = 30;
+    private static final int MUTANTS = 15;
     private static final String END = "the end of the sequence";
 
     private static TestPostgres postgres;

@@ -30,6 +30,7 @@ import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
@@ -122,7 +123,8 @@ public final class ReadThroughCaches implements AutoCloseable {
         this.user = user;
         this.settings = settings;
         threads.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
-        threads.setRemoveOnCancelPolicy(true);
+        // A directory may be given up after the end: it is removed all the same, and nothing of it is remembered.
+        threads.setRejectedExecutionHandler(new ThreadPoolExecutor.DiscardPolicy());
     }
 
     /** Makes a directory ready for a server that is started before anybody knows what it will read. */

@@ -381,8 +381,8 @@ public class ComputeNode implements AutoCloseable {
         settings.put("wal_retrieve_retry_interval", CANDIDATE_POLL.toMillis() + "ms");
         Consumer<String> log = log(spec);
         Consumer<String> watched = line -> endOfWal(line).ifPresentOrElse(replayed, () -> log.accept(line));
-        PostgresProcess server = PostgresProcess.start(
-                new PostgresProcess.Launch(binaries, user, pgdata(spec), settings, false, watched));
+        PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
+                binaries, user, pgdata(spec), images.environment(pgdata(spec)), settings, false, watched));
         limit(spec, server);
         return server;
     }

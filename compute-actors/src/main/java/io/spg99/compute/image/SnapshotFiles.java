@@ -21,6 +21,9 @@ import java.util.concurrent.ConcurrentHashMap;
  */
 public final class SnapshotFiles implements StartFiles {
 
+    /** What differs from the image by no more than this is sooner written than served: bytes. */
+    private static final long WHOLE_UP_TO = 2 << 20;
+
     private final BaseImages images;
     private final ObjectStore objects;
     private final OsUser user;
@@ -70,10 +73,13 @@ public final class SnapshotFiles implements StartFiles {
         }
         Path files = images.files(image);
         SnapshotReader reader = new SnapshotReader(store, manifest, files);
-        if (caches.isPresent()) {
+        if (caches.isPresent() && manifest.storedBytes() > WHOLE_UP_TO) {
             caches.get().start(store, objects, reader, base, generation, content(image, files), pgdata);
         } else {
             new DataDirectory(pgdata).hydrate(reader, content(image, files), user);
+            if (caches.isPresent()) {
+                caches.get().startWhole(pgdata);
+            }
         }
         return manifest.walStart();
     }

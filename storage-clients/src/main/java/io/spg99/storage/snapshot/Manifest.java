@@ -57,6 +57,12 @@ public record Manifest(
         }
     }
 
+    /** What of the files is in layers, uncompressed: bytes. */
+    public long storedBytes() {
+        return Blocks.SIZE
+                * files.stream().mapToLong(SnapshotFile::storedBlocks).sum();
+    }
+
     private static void requireInLayer(SnapshotFile file, SnapshotFile.Run run, List<Layer> layers) {
         boolean exists = run.layer() < 0
                 ? run.layer() >= SnapshotFile.ZEROS && run.position() == 0

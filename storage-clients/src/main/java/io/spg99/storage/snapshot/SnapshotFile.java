@@ -79,6 +79,14 @@ public record SnapshotFile(String path, long size, List<Run> runs) {
         return Blocks.count(size);
     }
 
+    /** Blocks that are in layers. */
+    long storedBlocks() {
+        return runs.stream()
+                .filter(run -> !run.isIn(IMAGE) && !run.isIn(ZEROS))
+                .mapToLong(Run::count)
+                .sum();
+    }
+
     /** Index of the run that holds block number {@code block}, which the file has. */
     int runOf(int block) {
         int low = 0;

@@ -1,5 +1,7 @@
 package io.spg99.compute.generation;
 
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+
 import io.spg99.compute.testing.TestClients;
 import io.spg99.compute.testing.TestPlatform;
 import io.spg99.compute.testing.TestSafekeeper;
@@ -107,7 +109,7 @@ final class TestDatabase {
         }
 
         GenerationEvent.Ended ended() {
-            return owner.expectMessageClass(GenerationEvent.Ended.class, PATIENCE);
+            return TestDatabase.ended(owner);
         }
 
         /** Stops in order; afterwards the database ends where the Safekeepers have it. */
@@ -120,6 +122,15 @@ final class TestDatabase {
             advance(generation, safekeepers.getFirst().flushed());
             return ended;
         }
+    }
+
+    /** Its end, whatever it reported of its load before. */
+    private static GenerationEvent.Ended ended(TestProbe<GenerationEvent> owner) {
+        GenerationEvent event = owner.receiveMessage(PATIENCE);
+        while (event instanceof GenerationEvent.Load) {
+            event = owner.receiveMessage(PATIENCE);
+        }
+        return assertInstanceOf(GenerationEvent.Ended.class, event);
     }
 
     ComputeNode node() throws IOException {

@@ -1,6 +1,7 @@
 package io.spg99.gateway.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
@@ -115,6 +116,7 @@ class FreezeTest {
             for (int i = 0; i < 5; i++) {
                 freeze(LONG);
                 pools.tell(PoolsCommand.Resume.INSTANCE);
+                assertInstanceOf(FreezeEvent.Thawed.class, freezes.receiveMessage(Duration.ofSeconds(5)));
                 assertEquals("2", query(other, "SELECT 2"));
             }
             running.commit();

@@ -1,5 +1,7 @@
 package io.spg99.nodes.pageserver;
 
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+
 import io.spg99.compute.generation.ComputeGeneration;
 import io.spg99.compute.generation.ComputeNode;
 import io.spg99.compute.generation.ComputeSettings;
@@ -244,7 +246,7 @@ final class TestTimelines implements AutoCloseable {
 
         void stop() {
             actor.tell(GenerationCommand.Stop.INSTANCE);
-            GenerationEvent.Ended ended = owner.expectMessageClass(GenerationEvent.Ended.class, PATIENCE);
+            GenerationEvent.Ended ended = TestTimelines.ended(owner);
             if (!ended.orderly()) {
                 throw new AssertionError("expected an orderly stop: actual=" + ended);
             }
@@ -253,7 +255,7 @@ final class TestTimelines implements AutoCloseable {
 
         void kill() {
             actor.tell(GenerationCommand.Kill.INSTANCE);
-            owner.expectMessageClass(GenerationEvent.Ended.class, PATIENCE);
+            TestTimelines.ended(owner);
             quorum.tell(new QuorumCommand.Release(generation));
         }
 
@@ -272,5 +274,14 @@ final class TestTimelines implements AutoCloseable {
             }
             return connection;
         }
+    }
+
+    /** Its end, whatever it reported of its load before. */
+    private static GenerationEvent.Ended ended(TestProbe<GenerationEvent> owner) {
+        GenerationEvent event = owner.receiveMessage(PATIENCE);
+        while (event instanceof GenerationEvent.Load) {
+            event = owner.receiveMessage(PATIENCE);
+        }
+        return assertInstanceOf(GenerationEvent.Ended.class, event);
     }
 }

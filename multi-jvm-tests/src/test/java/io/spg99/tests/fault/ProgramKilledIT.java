@@ -329,6 +329,12 @@ class ProgramKilledIT {
             assertTrue(waiting.count() <= 1, "more than one waiting server");
         }
         assertEquals(PostgresProcesses.workingIn(spare), PostgresProcesses.workingIn(run));
+        Path shared = run.resolve(".readthrough");
+        if (Files.isDirectory(shared)) {
+            try (Stream<Path> maps = Files.list(shared)) {
+                assertTrue(maps.count() <= 1, "more maps than the waiting server's");
+            }
+        }
     }
 
     /** Everything that a database might leave; spare files count only if there are more than are ever kept. */
@@ -339,7 +345,7 @@ class ProgramKilledIT {
             try (Stream<Path> tree = Files.walk(root, 4)) {
                 for (Path path : tree.toList()) {
                     String name = place + "/" + root.relativize(path);
-                    if (!name.matches(".*/(spare|files/|[.]tls/|[.]spare).*")) {
+                    if (!name.matches(".*/(spare|files/|[.]tls/|[.]spare|[.]readthrough).*")) {
                         found.add(name);
                     } else if (name.endsWith("/spare") || name.endsWith("/files")) {
                         spares(path).forEach(found::add);

@@ -566,7 +566,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             forward.release();
         }
         switch (answers.verdict()) {
-            case GO_ON, FATAL_PASSED -> {}
+            case GO_ON -> {}
+            case FATAL_PASSED -> {
+                // The backend's end, which comes next, is that of the session.
+                return;
+            }
+            case ENDED_IDLE -> {
+                client.flush();
+                onBackendEnded();
+                return;
+            }
             case COMMIT_UNKNOWN -> {
                 fail(UNKNOWN);
                 return;
@@ -588,6 +597,34 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         }
         if (early != null && !requests.blocked()) {
             proceed();
+        }
+    }
+
+    @Override
+    public boolean outlivesBackend() {
+        // Of what it leaves behind all is known: nothing, or that it listens.
+        int unknown = held.isEmpty() ? Effects.ASK | Effects.LOAD | Effects.HIDDEN : ~0;
+        return !dedicated
+                && lasting.isEmpty()
+                && (requests.effects() & unknown) == 0
+                && !requests.readsSequences()
+                && !requests.holdsStatements()
+                && (held.isEmpty() || movable(LeaseEvent.Reason.WRITER_LOST));
+    }
+
+    private void onBackendEnded() {
+        ServerConnection ended = server;
+        if (ended == null) {
+            return;
+        }
+        server = null;
+        pool.cut(ended);
+        requests.transactionEnded();
+        if (held.isEmpty()) {
+            phase = Phase.IDLE;
+            proceed();
+        } else {
+            waitForServer();
         }
     }
 

@@ -21,6 +21,11 @@ public final class BackendStream {
         GO_ON,
         /** The backend said FATAL and that was passed on: it closes, and nothing is to be added. */
         FATAL_PASSED,
+        /**
+         * The backend said FATAL while nothing was asked of it, and that was withheld: the session goes on with another
+         * one. Had the client seen it, it would take it for the answer to what it asks next.
+         */
+        ENDED_IDLE,
         /** A commit's outcome is unknown; what the backend said about it was withheld. */
         COMMIT_UNKNOWN,
         /** Not the protocol. */
@@ -60,6 +65,9 @@ public final class BackendStream {
 
         /** DISCARD ALL or DEALLOCATE ALL has run: no prepared statement is left. */
         void statementsGone();
+
+        /** Should the backend end now, between transactions: the session can go on with another one. */
+        boolean outlivesBackend();
     }
 
     /** For a session that is not carried from one server connection to another. */
@@ -69,6 +77,11 @@ public final class BackendStream {
 
         @Override
         public void statementsGone() {}
+
+        @Override
+        public boolean outlivesBackend() {
+            return false;
+        }
     };
 
     private final RequestTracker tracker;
@@ -122,6 +135,10 @@ public final class BackendStream {
      */
     public ByteBuf feed(ByteBuf in, ByteBufAllocator allocator) {
         ByteBuf buffer = merge(in, allocator);
+        if (verdict == Verdict.ENDED_IDLE) {
+            // That was the backend before.
+            verdict = Verdict.GO_ON;
+        }
         int end = buffer.writerIndex();
         int index = buffer.readerIndex();
         // What the client is to see: the buffer as it is, as long as nothing was cut out of it.
@@ -323,17 +340,25 @@ public final class BackendStream {
     }
 
     private boolean onError(ByteBuf body) {
+        String severity = field(body, 'V');
+        if (severity.equals("FATAL") || severity.equals("PANIC")) {
+            verdict = fatal();
+            return false;
+        }
         if (tracker.extendedCopy()) {
             responses.copyIgnoresSyncs();
         }
         tracker.backendError();
         replacement = responses.onError();
-        String severity = field(body, 'V');
-        if (severity.equals("FATAL") || severity.equals("PANIC")) {
-            verdict = tracker.mayCommit() ? Verdict.COMMIT_UNKNOWN : Verdict.FATAL_PASSED;
-            replacement = null;
-        }
         return replacement != null;
+    }
+
+    private Verdict fatal() {
+        if (tracker.mayCommit()) {
+            return Verdict.COMMIT_UNKNOWN;
+        }
+        boolean idle = status == Protocol.STATUS_IDLE && !tracker.inFlight();
+        return idle && listener.outlivesBackend() ? Verdict.ENDED_IDLE : Verdict.FATAL_PASSED;
     }
 
     private void onNotice(ByteBuf body) {

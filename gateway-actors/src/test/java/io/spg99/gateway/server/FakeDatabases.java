@@ -4,6 +4,7 @@ import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.lease.WriterLocation;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -66,6 +67,12 @@ final class FakeDatabases implements DatabaseLeases {
     /** Says that the writer is there, which it is not. */
     synchronized void awakeAt(int port) {
         answerWith(new LeaseEvent.Granted(generation, at(port), TTL, serverConnections));
+    }
+
+    /** The writer is behind a Unix socket too. */
+    synchronized void awakeAt(Path socket) {
+        WriterLocation writer = new WriterLocation("127.0.0.1", writerPort, Optional.of(socket.toString()));
+        answerWith(new LeaseEvent.Granted(generation, writer, TTL, serverConnections));
     }
 
     synchronized void refusing(LeaseEvent.Refused refused) {

@@ -215,7 +215,8 @@ class GatewayServerTest {
 
     @Test
     void givenWaitingClient_whenItGoesAway_thenTheWishIsWithdrawn() throws Exception {
-        gateway.databases.asleep();
+        // The wish of an earlier test is not the one looked for.
+        asleepAndCountConnects();
         Properties impatient = gateway.properties();
         impatient.setProperty("loginTimeout", "1");
         impatient.setProperty("socketTimeout", "1");

@@ -511,7 +511,48 @@ class PoolingTest {
                 assertThrows(SQLException.class, () -> query(one, "SELECT 1")).getSQLState());
     }
 
+    /** What comes first is its answer, and right behind it, in one read, the word that the backend ends. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {"SELECT 1 | goes on", "LISTEN here | goes on", "CREATE TEMP TABLE t (i int) | ends"})
+    void givenABackendThatEndsBehindItsAnswer_thenTheSessionGoesOnElsewhereIfItCan(String first, String then)
+            throws Exception {
+        try (HoldingSocket socket = new HoldingSocket(postgres)) {
+            gateway.databases.awakeAt(socket.path());
+            Connection one = connect();
+            execute(one, first);
+            // PostgreSQL is asked what they leave behind, which the third has to wait for; then that is known.
+            for (int i = 0; i < 3; i++) {
+                query(one, "SELECT 'before'");
+            }
+            socket.hold();
+            Future<String> answer = clients.submit(() -> query(one, "SELECT 'the answer'"));
+            String backend =
+                    "FROM pg_stat_activity WHERE usename = 'tnt_test' AND state = 'idle' AND query LIKE '%the answer%'";
+            await("it has answered", () -> asAdmin("SELECT count(*) " + backend).equals("1"));
+            assertFalse(answer.isDone());
+            asAdmin("SELECT pg_terminate_backend(pid, 10000) " + backend);
+            assertEquals("the answer", answer.get(10, TimeUnit.SECONDS));
+            if (then.equals("goes on")) {
+                assertEquals("2", query(one, "SELECT 2"));
+            } else {
+                assertEquals(
+                        "57P01",
+                        assertThrows(SQLException.class, () -> query(one, "SELECT 2"))
+                                .getSQLState());
+                assertTrue(one.isClosed());
+            }
+        }
+    }
+
     // ---- helpers
+
+    private static String asAdmin(String sql) throws SQLException {
+        try (Connection admin = postgres.admin()) {
+            return query(admin, sql);
+        }
+    }
 
     private static void loseWriter() {
         gateway.databases.revoke(LeaseEvent.Reason.WRITER_LOST);

@@ -2,6 +2,7 @@ package io.spg99.verify;
 
 import io.spg99.nodes.safekeeper.log.Segment;
 import io.spg99.nodes.safekeeper.log.TimelineLog;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
@@ -38,6 +39,8 @@ final class Checker {
     private Lsn committedEnd;
 
     private final Map<Integer, QuorumReply.Prepared> prepared = new TreeMap<>();
+    /** Of each generation that was chosen or prepared, with its own begin. */
+    private final Map<Integer, WalHistory> begun = new TreeMap<>();
 
     Checker(Scheduler scheduler, Coverage coverage, GenerationWal creation) {
         this.scheduler = scheduler;
@@ -418,18 +421,23 @@ final class Checker {
                 throw new Violation("W5", lacks(answer, generation, end));
             }
         });
-        QuorumReply.Prepared before = prepared.put(answer.generation(), answer);
-        if (before != null
-                && !(before.end().equals(answer.end()) && before.history().equals(answer.history()))) {
+        prepared.put(answer.generation(), answer);
+        beginsOnce(answer.generation(), answer.history(), answer.end());
+    }
+
+    /** Where a generation may recover to, while it is not prepared yet. */
+    void chosen(QuorumEvent.Chosen chosen) {
+        beginsOnce(chosen.generation(), chosen.history(), chosen.end());
+    }
+
+    private void beginsOnce(int generation, WalHistory history, Lsn end) {
+        WalHistory begins = history.append(generation, end);
+        WalHistory before = begun.put(generation, begins);
+        if (before != null && !before.equals(begins)) {
             throw new Violation(
                     "one history",
-                    "generation=%d begins at %s with history %s, and before that at %s with history %s"
-                            .formatted(
-                                    answer.generation(),
-                                    answer.end(),
-                                    terms(answer.history()),
-                                    before.end(),
-                                    terms(before.history())));
+                    "generation=%d begins with history %s, and before that with %s"
+                            .formatted(generation, terms(begins), terms(before)));
         }
     }
 }

@@ -87,8 +87,13 @@ final class OwnerSim {
     }
 
     /** As the Database actor does: a writer that two Safekeepers can never follow again is replaced. */
+    private SimRef<QuorumEvent> events() {
+        return new SimRef<>(instance + "-events", this::fromQuorum);
+    }
+
     private void fromQuorum(QuorumEvent event) {
         switch (event) {
+            case QuorumEvent.Chosen chosen -> world.checker().chosen(chosen);
             case QuorumEvent.Unfollowable unfollowable ->
                 scheduler.at(instance, scheduler.jitter(), () -> {
                     WriterSim running = writer;
@@ -159,7 +164,7 @@ final class OwnerSim {
     }
 
     private void prepare() {
-        ask(replyTo -> new QuorumCommand.Prepare(generation, replyTo));
+        ask(replyTo -> new QuorumCommand.Prepare(generation, replyTo, events()));
     }
 
     private void onAnswer(QuorumReply reply) {
@@ -202,11 +207,8 @@ final class OwnerSim {
             scheduler.at(
                     instance,
                     scheduler.jitter(),
-                    () -> ask(replyTo -> new QuorumCommand.Follow(
-                            accepting.generation(),
-                            accepting.address(),
-                            replyTo,
-                            new SimRef<>(instance + "-events", this::fromQuorum))));
+                    () -> ask(replyTo ->
+                            new QuorumCommand.Follow(accepting.generation(), accepting.address(), replyTo, events())));
         }
     }
 

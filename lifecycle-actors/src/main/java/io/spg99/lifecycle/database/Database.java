@@ -236,8 +236,17 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             INSTANCE
         }
 
-        /** The quorum was asked for its promise. */
-        record Preparing(int generation) implements Attempt {}
+        /**
+         * The quorum was asked for its promise.
+         *
+         * @param recovering it is known where the generation begins if all goes well: the compute recovers up to there
+         * @param early      what the compute has said meanwhile
+         */
+        record Preparing(int generation, boolean recovering, List<GenerationEvent> early) implements Attempt {
+            public Preparing {
+                early = List.copyOf(early);
+            }
+        }
 
         /** The quorum could not be reached; the same generation is prepared again after a while. */
         record AwaitingQuorum(int generation, String reason) implements Attempt {}
@@ -653,20 +662,31 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** The compute prepares what needs no promise while the promises are asked for. */
     private void prepare(Existing database) {
-        life.attempt = new Attempt.Preparing(database.generation());
+        life.attempt = new Attempt.Preparing(database.generation(), false, List.of());
         if (life.child.isEmpty()) {
             life.child = Optional.of(spawnGeneration(database, database.generation(), false));
             life.killReason = Optional.empty();
         }
         askQuorum(
                 database.made(),
-                replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo),
+                replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo, quorumEvents),
                 timings.prepareTimeout());
+    }
+
+    /** The compute need not wait until that is established; whether it comes to that is seen before anybody is let in. */
+    private Effect<DatabaseEvent, DatabaseState> onChosen(QuorumEvent.Chosen chosen) {
+        if (!(life.attempt instanceof Attempt.Preparing preparing)
+                || preparing.generation() != chosen.generation()
+                || preparing.recovering()) {
+            return late(chosen);
+        }
+        life.attempt = new Attempt.Preparing(chosen.generation(), true, List.of());
+        return none(() -> recover(new Recovery(chosen.history(), chosen.end(), chosen.sources())));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onBootAnswered(Existing database, Outcome<?> outcome) {
         return switch (life.attempt) {
-            case Attempt.Preparing preparing -> onPrepareAnswered(database, outcome);
+            case Attempt.Preparing preparing -> onPrepareAnswered(database, preparing, outcome);
             case Attempt.Starting starting -> onFollowAnswered(database, starting, outcome);
             case Attempt.None none -> late(outcome);
             case Attempt.AwaitingQuorum awaiting -> late(outcome);
@@ -675,29 +695,42 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         };
     }
 
-    private Effect<DatabaseEvent, DatabaseState> onPrepareAnswered(Existing database, Outcome<?> outcome) {
+    private Effect<DatabaseEvent, DatabaseState> onPrepareAnswered(
+            Existing database, Attempt.Preparing preparing, Outcome<?> outcome) {
         return switch (outcome) {
-            case Outcome.Ok<?> ok -> onPrepareAnswered(database, (QuorumReply) ok.value());
-            case Outcome.Failed<?> failed -> none(() -> awaitQuorum(database, failed.reason()));
+            case Outcome.Ok<?> ok -> onPrepareAnswered(database, preparing, (QuorumReply) ok.value());
+            case Outcome.Failed<?> failed -> onNotPrepared(database, preparing, failed.reason());
         };
     }
 
-    private Effect<DatabaseEvent, DatabaseState> onPrepareAnswered(Existing database, QuorumReply reply) {
+    private Effect<DatabaseEvent, DatabaseState> onPrepareAnswered(
+            Existing database, Attempt.Preparing preparing, QuorumReply reply) {
         return switch (reply) {
-            case QuorumReply.Prepared prepared -> none(() -> recover(prepared));
-            case QuorumReply.Superseded superseded -> {
-                abandonChild();
-                yield startGeneration(
+            case QuorumReply.Prepared prepared -> none(() -> onPrepared(preparing, prepared));
+            case QuorumReply.Superseded superseded ->
+                startAnother(
                         database,
                         Math.max(superseded.promised() + 1, database.nextGeneration()),
                         "superseded: promised=" + superseded.promised());
-            }
-            case QuorumReply.Unavailable unavailable -> none(() -> awaitQuorum(database, unavailable.reason()));
+            case QuorumReply.Unavailable unavailable -> onNotPrepared(database, preparing, unavailable.reason());
             case QuorumReply.Created other -> late(other);
             case QuorumReply.Following other -> late(other);
             case QuorumReply.Positions other -> late(other);
             case QuorumReply.Deleted other -> late(other);
         };
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> startAnother(Existing database, int generation, String reason) {
+        abandonChild();
+        return startGeneration(database, generation, reason);
+    }
+
+    /** What has been chosen for cannot be prepared again. */
+    private Effect<DatabaseEvent, DatabaseState> onNotPrepared(
+            Existing database, Attempt.Preparing preparing, String reason) {
+        return preparing.recovering()
+                ? startAnother(database, database.nextGeneration(), "not established: " + reason)
+                : none(() -> awaitQuorum(database, reason));
     }
 
     private void awaitQuorum(Existing database, String reason) {
@@ -724,14 +757,19 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return new Child(generation, ref);
     }
 
-    private void recover(QuorumReply.Prepared prepared) {
+    private void onPrepared(Attempt.Preparing preparing, QuorumReply.Prepared prepared) {
         progressed();
         life.wake.ifPresent(wake -> wake.ended("establish"));
-        life.child.ifPresent(child -> child.ref()
-                .tell(new GenerationCommand.Recover(
-                        new Recovery(prepared.history(), prepared.end(), prepared.sources()))));
+        if (!preparing.recovering()) {
+            recover(new Recovery(prepared.history(), prepared.end(), prepared.sources()));
+        }
         life.attempt = new Attempt.Starting(prepared.generation(), Optional.empty(), false, OptionalInt.empty());
         timers.startSingleTimer(Timer.BOOT_DEADLINE, new Elapsed(Timer.BOOT_DEADLINE), timings.bootDeadline());
+        preparing.early().forEach(generationEvents::tell);
+    }
+
+    private void recover(Recovery from) {
+        life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.Recover(from)));
     }
 
     /** A compute that prepared in vain goes; nobody waits for its end, for its number is not used again. */
@@ -746,6 +784,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         }
         if (!is(life.child, event.generation())) {
             return late(event);
+        }
+        if (life.attempt instanceof Attempt.Preparing preparing && !(event instanceof GenerationEvent.Ended)) {
+            List<GenerationEvent> early = new ArrayList<>(preparing.early());
+            early.add(event);
+            life.attempt = new Attempt.Preparing(preparing.generation(), preparing.recovering(), early);
+            return Effect().none();
         }
         return switch (event) {
             case GenerationEvent.Accepting accepting -> onAccepting(database, accepting);
@@ -848,12 +892,17 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 || starting.accepting().isEmpty()) {
             return Effect().none();
         }
+        WriterAddress writer = starting.accepting().get();
+        // The clients wait for nothing but this. That it is ready is a fact, not a decision: should it never be
+        // written, the
+        // next life starts the next generation as it does after a writer's death.
+        tellPoolsOfWriter(database, writer);
         return persist(
                         database,
                         "writer configured, Safekeepers follow",
                         new GenerationReady(
                                 starting.generation(),
-                                starting.accepting().get(),
+                                writer,
                                 starting.configured().getAsInt(),
                                 now()))
                 .thenRun((DatabaseState state) -> ready((Existing) state));
@@ -864,7 +913,6 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         timers.cancel(Timer.BOOT_DEADLINE);
         life.readySince = Optional.of(now());
         handoff.over();
-        tellPoolsOfWriter(database);
         context.getSelf().tell(Proceed.INSTANCE);
         life.wake.ifPresent(wake -> {
             services.coldStarts().record(wake.finish());
@@ -873,8 +921,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.wake = Optional.empty();
     }
 
-    private void tellPoolsOfWriter(Existing database) {
-        WriterAddress writer = database.writer().orElseThrow();
+    private void tellPoolsOfWriter(Existing database, WriterAddress writer) {
         ActorRef<PoolsCommand> pools = pools(database);
         pools.tell(new PoolsCommand.SetServerConnections(
                 services.profiles().apply(database.runningProfile()).serverConnections()));
@@ -1425,6 +1472,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** Its commits would wait for ever. The next generation has everything that it acknowledged. */
     private Effect<DatabaseEvent, DatabaseState> onQuorum(Existing database, QuorumEvent event) {
         return switch (event) {
+            case QuorumEvent.Chosen chosen -> onChosen(chosen);
             case QuorumEvent.Unfollowable unfollowable -> onUnfollowable(database, unfollowable);
             case QuorumEvent.Advanced advanced -> onAdvanced(database, advanced);
         };
@@ -1520,7 +1568,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 pools.tell(refusal());
             } else if (database.lifecycle() == Lifecycle.READY
                     && !database.scaleState().pastTheWriter()) {
-                tellPoolsOfWriter(database);
+                tellPoolsOfWriter(database, database.writer().orElseThrow());
             } else if (database.lifecycle() == Lifecycle.BOOTING && life.attempt instanceof Attempt.Starting starting) {
                 starting.accepting().ifPresent(writer -> tellPoolsWhatComes(pools, database, writer));
             }
@@ -1698,7 +1746,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         public void prepare(Existing database, int generation) {
             askQuorum(
                     database.made(),
-                    replyTo -> new QuorumCommand.Prepare(generation, replyTo),
+                    replyTo -> new QuorumCommand.Prepare(generation, replyTo, quorumEvents),
                     timings.prepareTimeout());
         }
 
@@ -1717,7 +1765,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             life.candidate = Optional.empty();
             life.killReason = Optional.empty();
             life.readySince = Optional.of(now());
-            tellPoolsOfWriter(database);
+            tellPoolsOfWriter(database, database.writer().orElseThrow());
         }
 
         @Override

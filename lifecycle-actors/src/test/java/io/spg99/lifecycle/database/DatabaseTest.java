@@ -109,6 +109,7 @@ class DatabaseTest {
         world.following(world.accepting(2));
         world.configured(2);
         world.expectPools(PoolsCommand.WriterReady.class);
+        world.expectReady(2);
         world.demand();
         assertEquals(1, world.started.size());
         world.quorum.expectNoMessage(Duration.ofMillis(50));
@@ -188,6 +189,36 @@ class DatabaseTest {
         assertEquals(8, world.started.getLast().generation());
         assertEquals(List.of(8), world.recovering);
         world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+    }
+
+    @Test
+    void givenItsBeginChosen_thenItRecoversAndNobodySeesItBeforeThatIsEstablished() {
+        world.create();
+        world.demand();
+        QuorumCommand.Prepare prepare = world.expectPrepare(2);
+        world.chosen(prepare);
+        world.say(new GenerationEvent.Accepting(2, Samples.WRITER));
+        world.configured(2);
+        world.quorum.expectNoMessage(Duration.ofMillis(50));
+        world.pools.expectNoMessage(Duration.ZERO);
+        world.prepared(prepare);
+        world.following(world.quorum.expectMessageClass(QuorumCommand.Follow.class));
+        assertEquals(2, world.expectPools(PoolsCommand.WriterComing.class).generation());
+        world.expectPools(PoolsCommand.WriterReady.class);
+        assertEquals(List.of(2), world.recovering);
+    }
+
+    @Test
+    void givenItsBeginChosen_whenThatIsNotEstablished_thenItIsThrownAwayWithItsNumber() {
+        world.create();
+        world.demand();
+        QuorumCommand.Prepare prepare = world.expectPrepare(2);
+        world.chosen(prepare);
+        world.say(new GenerationEvent.Accepting(2, Samples.WRITER));
+        prepare.replyTo().tell(new QuorumReply.Unavailable("one of three"));
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.boot(3);
+        assertEquals(List.of(2, 3), world.recovering);
     }
 
     @Test
@@ -518,6 +549,7 @@ class DatabaseTest {
         world.following(world.accepting(3));
         world.configured(3);
         world.expectPools(PoolsCommand.WriterReady.class);
+        world.expectReady(3);
         world.timePasses(Duration.ofMinutes(1));
         world.ended(3, "postmaster killed");
         world.expectRelease(3);

@@ -270,6 +270,15 @@ final class World {
                 .until(() -> recovering.contains(prepare.generation()));
     }
 
+    /** Where it begins is known, but not yet written down by two Safekeepers. */
+    void chosen(QuorumCommand.Prepare prepare) {
+        prepare.owner()
+                .tell(new QuorumEvent.Chosen(
+                        prepare.generation(), WalHistory.of(1, Samples.BASE.start()), Samples.BASE.end(), List.of()));
+        await("generation " + prepare.generation() + " recovers")
+                .until(() -> recovering.contains(prepare.generation()));
+    }
+
     QuorumCommand.Follow accepting(int generation) {
         say(new GenerationEvent.Accepting(generation, Samples.WRITER));
         QuorumCommand.Follow follow = quorum.expectMessageClass(QuorumCommand.Follow.class);
@@ -299,6 +308,7 @@ final class World {
         following(accepting(generation));
         configured(generation);
         assertEquals(generation, expectPools(PoolsCommand.WriterReady.class).generation());
+        expectReady(generation);
     }
 
     void ended(int generation, String reason) {
@@ -377,6 +387,15 @@ final class World {
         List<DatabaseEvent> events = new ArrayList<>();
         journal.persistedInStorage("Database|" + id).forEach(event -> events.add((DatabaseEvent) event));
         return events;
+    }
+
+    /** The clients hear of it before it is written. */
+    void expectReady(int generation) {
+        await("generation " + generation + " ready")
+                .until(() -> written().stream()
+                                .anyMatch(event -> event instanceof DatabaseEvent.GenerationReady ready
+                                        && ready.generation() == generation)
+                        && catalog.last().equals("ready"));
     }
 
     void expectState(String state) {

@@ -13,8 +13,11 @@ public sealed interface QuorumCommand {
     /**
      * Obtains the promise for {@code generation} from two Safekeepers, chooses the end of the timeline and establishes it
      * on two of them. Answer: {@link QuorumReply.Prepared}, Superseded or Unavailable.
+     *
+     * @param owner hears of the choice, if it is one that needs no more than to be established
      */
-    record Prepare(int generation, ActorRef<QuorumReply> replyTo) implements QuorumCommand {}
+    record Prepare(int generation, ActorRef<QuorumReply> replyTo, ActorRef<QuorumEvent> owner)
+            implements QuorumCommand {}
 
     /**
      * Lets the Safekeepers follow the writer of {@code generation}. Answer: {@link QuorumReply.Following} once two of them

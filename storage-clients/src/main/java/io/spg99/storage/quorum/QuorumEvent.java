@@ -5,7 +5,7 @@ import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
 import java.util.List;
 
-/** What the WAL quorum says unasked to whoever asked it to follow a writer. */
+/** What the WAL quorum says unasked to whoever asked it to prepare a generation, or to follow a writer. */
 public sealed interface QuorumEvent {
 
     /**
@@ -13,6 +13,15 @@ public sealed interface QuorumEvent {
      * must be replaced; everything it acknowledged is in what they have. Said once per {@link QuorumCommand.Follow}.
      */
     record Unfollowable(int generation, String reason) implements QuorumEvent {}
+
+    /**
+     * Where {@code generation} begins, if it comes to that: it may recover up to there meanwhile, but only {@link
+     * QuorumReply.Prepared} lets anybody see it. If that does not come, the generation is over. Not every Prepared has been
+     * announced so.
+     *
+     * @param sources Safekeepers that have all of it; they hand it out up to {@code end} once it is established
+     */
+    record Chosen(int generation, WalHistory history, Lsn end, List<WalSource> sources) implements QuorumEvent {}
 
     /**
      * Two Safekeepers have the WAL up to {@code end}, more than when this was said last. Said now and then while the writer of

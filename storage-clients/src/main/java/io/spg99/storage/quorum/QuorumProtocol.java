@@ -143,7 +143,7 @@ public final class QuorumProtocol {
     /** Safekeepers that the writer can give nothing any more, and where they stand. */
     private final Map<SafekeeperId, Lsn> stranded = new TreeMap<>();
 
-    /** Who is told of events; null before Follow. */
+    /** Who is told of events; null before the first Prepare. */
     private @Nullable ActorRef<QuorumEvent> owner;
 
     /** The owner has heard that two are stranded. */
@@ -208,6 +208,7 @@ public final class QuorumProtocol {
 
     private void onPrepare(QuorumCommand.Prepare prepare) {
         begin(Phase.PROMISING, prepare.replyTo());
+        owner = prepare.owner();
         if (prepare.generation() == chosenFor) {
             chooseNoMore();
             return;
@@ -558,8 +559,13 @@ public final class QuorumProtocol {
         }
     }
 
+    /** A generation chooses once: the next one has to have another number. */
     private void chooseNoMore() {
-        answer(new QuorumReply.Superseded(generation, generation));
+        supersededBy(generation);
+    }
+
+    private void supersededBy(int other) {
+        answer(new QuorumReply.Superseded(generation, other));
         established.clear();
         decision = null;
         begin(Phase.IDLE, null);
@@ -593,6 +599,7 @@ public final class QuorumProtocol {
                         best.end(),
                         best.history().last().generation(),
                         promised.keySet());
+        announce(best);
         move(Phase.ESTABLISHING);
         nextRetry = settings.firstRetry();
         safekeepers.reachable().forEach((id, safekeeper) -> {
@@ -601,6 +608,14 @@ public final class QuorumProtocol {
             }
         });
         timers.startSingleTimer(Tick.RETRY, nextRetry);
+    }
+
+    /** Where two have everything, to establish it is only to write it down: a compute need not wait for that. */
+    private void announce(QuorumDecision chosen) {
+        ActorRef<QuorumEvent> told = owner;
+        if (told != null && chosen.donors().size() >= SafekeeperId.QUORUM) {
+            told.tell(new QuorumEvent.Chosen(generation, chosen.history(), chosen.end(), chosen.donors()));
+        }
     }
 
     /** Two have everything: a third that has to fetch would only compete with the start. The next look sees to it. */
@@ -633,10 +648,7 @@ public final class QuorumProtocol {
                                 generation,
                                 refused.safekeeper(),
                                 refused.promised());
-                answer(new QuorumReply.Superseded(generation, refused.promised()));
-                established.clear();
-                decision = null;
-                begin(Phase.IDLE, null);
+                supersededBy(refused.promised());
             }
             case IDLE, CREATING, DELETING -> {}
         }

@@ -46,14 +46,15 @@ class WalQuorumTest {
     private final Map<SafekeeperId, TestProbe<SafekeeperCommand>> probes = new HashMap<>();
     private final TestProbe<QuorumReply> asker = kit.createTestProbe(QuorumReply.class);
     private final TestProbe<QuorumEvent> owner = kit.createTestProbe(QuorumEvent.class);
+    private final TestProbe<QuorumEvent.Chosen> choices = kit.createTestProbe(QuorumEvent.Chosen.class);
     private final TestProbe<QuorumEvent.Advanced> advances = kit.createTestProbe(QuorumEvent.Advanced.class);
 
     /** Hears of everything; what is said often goes elsewhere. */
     private final ActorRef<QuorumEvent> listener = kit.spawn(Behaviors.receiveMessage(event -> {
-        if (event instanceof QuorumEvent.Advanced advanced) {
-            advances.getRef().tell(advanced);
-        } else {
-            owner.getRef().tell(event);
+        switch (event) {
+            case QuorumEvent.Advanced advanced -> advances.getRef().tell(advanced);
+            case QuorumEvent.Chosen chosen -> choices.getRef().tell(chosen);
+            case QuorumEvent.Unfollowable unfollowable -> owner.getRef().tell(unfollowable);
         }
         return Behaviors.same();
     }));
@@ -122,7 +123,7 @@ class WalQuorumTest {
     }
 
     private QuorumReply.Prepared prepared(int generation) {
-        quorum.tell(new QuorumCommand.Prepare(generation, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(generation, asker.getRef(), listener));
         promise(SK1, generation, history(), 100);
         promise(SK2, generation, history(), 100);
         establish(SK1);
@@ -182,7 +183,7 @@ class WalQuorumTest {
 
     @Test
     void givenOneAnswer_whenTheDeadlinePasses_thenUnavailable() {
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
         promise(SK1, 2, history(), 100);
 
         asker.expectMessageClass(QuorumReply.Unavailable.class);
@@ -190,7 +191,7 @@ class WalQuorumTest {
 
     @Test
     void givenAHigherPromise_whenPreparing_thenSuperseded() {
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
         SafekeeperCommand.Promise promise = expect(SK1, SafekeeperCommand.Promise.class);
         promise.replyTo().tell(new SafekeeperReply.Refused(SK1, TIMELINE, 2, 7));
 
@@ -199,7 +200,7 @@ class WalQuorumTest {
 
     @Test
     void givenAnUnknownTimeline_whenPreparing_thenItIsNoVote() {
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
         promise(SK1, 2, history(), 100);
         expect(SK2, SafekeeperCommand.Promise.class).replyTo().tell(new SafekeeperReply.UnknownTimeline(SK2, TIMELINE));
 
@@ -208,7 +209,7 @@ class WalQuorumTest {
 
     @Test
     void givenAThirdThatIsAhead_whenItsPromiseComesAfterTheChoice_thenWhatItHasMoreIsLeftOut() {
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
         promise(SK1, 2, history(), 100);
         promise(SK2, 2, history(), 100);
         assertEquals(at(100), establish(SK1).end());
@@ -222,8 +223,32 @@ class WalQuorumTest {
     }
 
     @Test
+    void givenTwoThatAreEqual_whenTheChoiceIsMade_thenTheOwnerHearsOfItFirst() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
+        promise(SK1, 2, history(), 100);
+        promise(SK2, 2, history(), 100);
+
+        QuorumEvent.Chosen chosen = choices.receiveMessage();
+        assertEquals(at(100), chosen.end());
+        assertEquals(2, chosen.sources().size());
+        asker.expectNoMessage(Duration.ofMillis(20));
+    }
+
+    @Test
+    void givenOneThatHasToFetch_whenTheChoiceIsMade_thenTheOwnerWaits() {
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
+        promise(SK1, 2, history(), 100);
+        promise(SK2, 2, history(), 180);
+
+        establish(SK1);
+        establish(SK2);
+        asker.expectMessageClass(QuorumReply.Prepared.class);
+        choices.expectNoMessage(Duration.ofMillis(20));
+    }
+
+    @Test
     void givenAVoteLostWithItsDisk_whenEstablishing_thenAnotherNumberIsNeeded() {
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
         promise(SK1, 2, history(), 100);
         promise(SK2, 2, history(), 100);
         establish(SK1);
@@ -236,13 +261,13 @@ class WalQuorumTest {
 
     @Test
     void givenAChoice_whenItWasInVainAndIsAskedForAgain_thenAnotherNumberIsNeeded() {
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
         promise(SK1, 2, history(), 100);
         promise(SK2, 2, history(), 100);
         expect(SK1, SafekeeperCommand.Establish.class);
         asker.expectMessageClass(QuorumReply.Unavailable.class);
 
-        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(2, asker.getRef(), listener));
 
         asker.expectMessage(new QuorumReply.Superseded(2, 2));
     }
@@ -250,7 +275,7 @@ class WalQuorumTest {
     @Test
     void givenALogThatWasNeverEstablished_whenThereHasBeenAGeneration_thenTheTwoOthersAreHeard() {
         WalHistory written = history().append(2, at(100));
-        quorum.tell(new QuorumCommand.Prepare(4, asker.getRef()));
+        quorum.tell(new QuorumCommand.Prepare(4, asker.getRef(), listener));
         promise(SK1, 4, history(), 100);
         promise(SK2, 4, written, 180);
         asker.expectNoMessage(Duration.ofMillis(50));

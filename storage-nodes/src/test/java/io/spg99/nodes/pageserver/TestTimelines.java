@@ -192,7 +192,9 @@ final class TestTimelines implements AutoCloseable {
         QuorumReply.Prepared prepare() {
             generation++;
             return safekeepers.ask(
-                    quorum, QuorumReply.Prepared.class, asker -> new QuorumCommand.Prepare(generation, asker));
+                    quorum,
+                    QuorumReply.Prepared.class,
+                    asker -> new QuorumCommand.Prepare(generation, asker, events.getRef()));
         }
 
         /** Of what the running generation has written up to {@code end}. */

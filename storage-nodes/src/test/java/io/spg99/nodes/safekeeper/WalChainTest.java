@@ -95,11 +95,11 @@ class WalChainTest {
         FileTree.delete(directory);
     }
 
-    /** Passes on all that is said but how far the WAL goes, which is said all the time. */
-    private ActorRef<QuorumEvent> notAdvances() {
+    /** Passes on the one thing that is not said in the course of things. */
+    private ActorRef<QuorumEvent> unfollowables() {
         TestProbe<QuorumEvent> probe = quorumEvents;
         return safekeepers.kit().spawn(Behaviors.receiveMessage(event -> {
-            if (!(event instanceof QuorumEvent.Advanced)) {
+            if (event instanceof QuorumEvent.Unfollowable) {
                 probe.getRef().tell(event);
             }
             return Behaviors.same();
@@ -107,7 +107,8 @@ class WalChainTest {
     }
 
     private QuorumReply.Prepared prepare(ActorRef<QuorumCommand> by, int generation) {
-        return safekeepers.ask(by, QuorumReply.Prepared.class, asker -> new QuorumCommand.Prepare(generation, asker));
+        return safekeepers.ask(
+                by, QuorumReply.Prepared.class, asker -> new QuorumCommand.Prepare(generation, asker, unfollowables()));
     }
 
     private TestPostgres.Generation start(QuorumReply.Prepared prepared) throws Exception {
@@ -119,7 +120,7 @@ class WalChainTest {
         safekeepers.ask(
                 by,
                 QuorumReply.Following.class,
-                asker -> new QuorumCommand.Follow(writer.number(), writer.address(), asker, notAdvances()));
+                asker -> new QuorumCommand.Follow(writer.number(), writer.address(), asker, unfollowables()));
     }
 
     private TestPostgres.Generation run(ActorRef<QuorumCommand> by, int generation) throws Exception {
@@ -379,7 +380,10 @@ class WalChainTest {
         assertEquals(
                 QuorumReply.Superseded.class,
                 safekeepers
-                        .ask(quorum, QuorumReply.Superseded.class, asker -> new QuorumCommand.Prepare(3, asker))
+                        .ask(
+                                quorum,
+                                QuorumReply.Superseded.class,
+                                asker -> new QuorumCommand.Prepare(3, asker, unfollowables()))
                         .getClass());
 
         // After a clean stop the next generation begins where the shutdown checkpoint ends.

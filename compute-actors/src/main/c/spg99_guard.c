@@ -11,8 +11,8 @@
  *     running. The kernel kills client backends together with their postmaster.
  *
  * It also lets a server be started before its database is known, and promotes it when it has replayed what WAL there is.
- * With spg99.hold_recovery = on the postmaster, its shared memory made and no child started, says so and waits on its
- * standard input for settings, a line name=value each, up to an empty line. Meanwhile its directory may be renamed and
+ * With spg99.hold_recovery = on the postmaster says so and waits, its shared memory made, no socket open and no child started,
+ * on its standard input for settings, a line name=value each, up to an empty line. Meanwhile its directory may be renamed and
  * pg_control exchanged for another of the same making.
  *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
@@ -191,6 +191,7 @@ static const struct config_enum_entry guarded_options[] = {
 static emit_log_hook_type next_emit_log_hook;
 static ClientAuthentication_hook_type next_authentication_hook;
 static shmem_startup_hook_type next_shmem_startup_hook;
+static char *shared_control; /* in shared memory; set while the postmaster is to be held */
 static bool promote_when_replayed = false;
 
 static void
@@ -237,6 +238,8 @@ request_promotion(void)
     raise(SIGUSR2);
 }
 
+static void hold_recovery(void);
+
 static void
 guard_emit_log(ErrorData *edata)
 {
@@ -248,6 +251,9 @@ guard_emit_log(ErrorData *edata)
         edata->output_to_server = false;
         return;
     }
+    /* "starting PostgreSQL": the last word before it listens. */
+    if (shared_control != NULL && edata->funcname != NULL && strcmp(edata->funcname, "PostmasterMain") == 0)
+        hold_recovery();
     if (promote_when_replayed && edata->funcname != NULL && strcmp(edata->funcname, "InitWalRecovery") == 0)
         request_promotion();
     if (next_emit_log_hook)
@@ -299,21 +305,29 @@ read_line(char *line, size_t size)
     line[length] = '\0';
 }
 
-/* Runs in the postmaster, before its first child and before it listens. */
+/* Runs in the postmaster when its shared memory is made. */
 static void
-guard_hold_recovery(void)
+guard_find_control(void)
 {
-    char line[4096];
     char control[CONTROL_FILE_SIZE];
     bool found;
-    char *shared;
 
     if (next_shmem_startup_hook)
         next_shmem_startup_hook();
-    shared = ShmemInitStruct("Control File", CONTROL_FILE_SIZE, &found);
+    shared_control = ShmemInitStruct("Control File", CONTROL_FILE_SIZE, &found);
     read_control_file(control);
-    if (!found || memcmp(shared, control, CONTROL_FILE_SIZE) != 0)
+    if (!found || memcmp(shared_control, control, CONTROL_FILE_SIZE) != 0)
         refuse("the control file is not where it is in PostgreSQL 17");
+}
+
+/* Runs in the postmaster, before its first child and before it listens. */
+static void
+hold_recovery(void)
+{
+    char line[4096];
+    char *control = shared_control;
+
+    shared_control = NULL;
     if (errstart_cold(LOG, NULL))
     {
         errmsg_internal("spg99_guard: held");
@@ -339,7 +353,7 @@ guard_hold_recovery(void)
             AddToDataDirLockFile(LOCK_FILE_LINE_PORT, value);
         SetConfigOption(line, value, PGC_POSTMASTER, PGC_S_OVERRIDE);
     }
-    read_control_file(shared);
+    read_control_file(control);
     promote_when_replayed = true;
 }
 
@@ -384,6 +398,6 @@ _PG_init(void)
     if (hold != NULL && strcmp(hold, "on") == 0)
     {
         next_shmem_startup_hook = shmem_startup_hook;
-        shmem_startup_hook = guard_hold_recovery;
+        shmem_startup_hook = guard_find_control;
     }
 }

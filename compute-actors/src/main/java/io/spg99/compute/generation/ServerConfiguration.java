@@ -74,7 +74,9 @@ final class ServerConfiguration {
                 shared_buffers = %dMB
                 work_mem = %dMB
                 huge_pages = off
-                # Dynamic segments live in PGDATA, so that nothing is left in /dev/shm.
+                # Dynamic segments that are more than what is kept for them live in PGDATA, so that nothing is left in /dev/shm.
+                # Of what is kept the statistics take their part: otherwise each start writes a file of 1 MB for them.
+                min_dynamic_shared_memory = 2MB
                 dynamic_shared_memory_type = mmap
                 # Logical replication workers would be one more process at every start; tenants cannot subscribe.
                 max_logical_replication_workers = 0

@@ -653,6 +653,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         timers.cancel(Timer.PASSIVATE);
         timers.cancel(Timer.ERROR_PAUSE);
         timers.cancel(Timer.RETRY);
+        // Its files are nobody's but its own: they may be laid out while the number is written, before which nobody is
+        // asked
+        // to promise anything to it.
+        spawnIfThereIsNone(database, generation);
         return persist(database, reason, new GenerationStarting(generation, now()))
                 .thenRun((DatabaseState state) -> {
                     wake.ended("persist");
@@ -663,14 +667,18 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** The compute prepares what needs no promise while the promises are asked for. */
     private void prepare(Existing database) {
         life.attempt = new Attempt.Preparing(database.generation(), false, List.of());
-        if (life.child.isEmpty()) {
-            life.child = Optional.of(spawnGeneration(database, database.generation(), false));
-            life.killReason = Optional.empty();
-        }
+        spawnIfThereIsNone(database, database.generation());
         askQuorum(
                 database.made(),
                 replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo, quorumEvents),
                 timings.prepareTimeout());
+    }
+
+    private void spawnIfThereIsNone(Existing database, int generation) {
+        if (life.child.isEmpty()) {
+            life.child = Optional.of(spawnGeneration(database, generation, false));
+            life.killReason = Optional.empty();
+        }
     }
 
     /** The compute need not wait until that is established; whether it comes to that is seen before anybody is let in. */
@@ -749,7 +757,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 base.timeline(),
                 generation,
                 database.configured(),
-                services.profiles().apply(prepareOnly ? database.chosenProfile() : database.runningProfile()),
+                services.profiles().apply(database.chosenProfile()),
                 prepareOnly);
         ActorRef<GenerationCommand> ref = context.spawn(
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));

@@ -273,8 +273,7 @@ public final class Node {
                 storage.binaries().home().resolveSibling("native"),
                 run.resolve(".readthrough"),
                 storage.user(),
-                ReadThroughSettings.DEFAULT.withCacheLimit(
-                        system.settings().config().getBytes("spg99.compute.cache-limit")));
+                ReadThroughSettings.DEFAULT);
         caches.ifPresent(running -> resources.add(0, running));
         ComputeNode compute = new ComputeNode(
                 storage.binaries(),

@@ -5,6 +5,7 @@ import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.readthrough.BlockRange;
 import io.spg99.storage.readthrough.ReadThrough;
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.readthrough.RelationFile;
@@ -85,6 +86,7 @@ public final class ReadThroughCaches implements AutoCloseable {
         final HotBlocks hot;
         final Manifest snapshot;
         final int generation;
+        final long limit;
 
         /** What the last generation read; set before {@link #atStart} is. */
         volatile List<BlockRange> inherited = List.of();
@@ -92,18 +94,20 @@ public final class ReadThroughCaches implements AutoCloseable {
         /** What this one's start has read; null until it is over. */
         volatile @Nullable List<BlockRange> atStart;
 
-        Cache(ReadThrough agent, SnapshotStore store, HotBlocks hot, Manifest snapshot, int generation) {
+        Cache(ReadThrough agent, SnapshotStore store, HotBlocks hot, Manifest snapshot, int generation, long limit) {
             this.agent = agent;
             this.store = store;
             this.hot = hot;
             this.snapshot = snapshot;
             this.generation = generation;
+            this.limit = limit;
         }
     }
 
     /**
      * @param libraries where the library is put; PostgreSQL's user must be able to reach it, and {@code place}
      * @param place     for maps and sockets; made when needed
+     * @param settings  the limit of the cache is each directory's own
      * @return empty without a C compiler or outside Linux, which is logged: everything is fetched before a start then
      */
     public static Optional<ReadThroughCaches> open(
@@ -165,7 +169,8 @@ public final class ReadThroughCaches implements AutoCloseable {
     /**
      * Makes {@code pgdata} hold what a server needs to start on a snapshot, and begins to serve the rest.
      *
-     * @param image what {@code pgdata} holds
+     * @param cacheLimit in bytes
+     * @param image      what {@code pgdata} holds
      */
     void start(
             SnapshotStore store,
@@ -173,14 +178,21 @@ public final class ReadThroughCaches implements AutoCloseable {
             SnapshotReader snapshot,
             TimelineBase base,
             int generation,
+            long cacheLimit,
             DataDirectory.Content image,
             Path pgdata)
             throws IOException {
         SoftBasebackup laid = SoftBasebackup.lay(snapshot, pgdata, image, user);
         ReadThrough agent = ReadThrough.create(
-                pgdata, requireShared(pgdata), user, laid.sizes(), new SnapshotBlocks(snapshot, threads), settings);
+                pgdata,
+                requireShared(pgdata),
+                user,
+                laid.sizes(),
+                new SnapshotBlocks(snapshot, threads),
+                settings.withCacheLimit(cacheLimit));
         laid.tell(agent);
-        Cache cache = new Cache(agent, store, new HotBlocks(objects, base.timeline()), snapshot.manifest(), generation);
+        Cache cache = new Cache(
+                agent, store, new HotBlocks(objects, base.timeline()), snapshot.manifest(), generation, cacheLimit);
         caches.put(pgdata, cache);
         threads.execute(() -> inherit(cache));
         threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
@@ -233,6 +245,11 @@ public final class ReadThroughCaches implements AutoCloseable {
         return Optional.ofNullable(caches.get(pgdata)).map(cache -> cache.agent);
     }
 
+    /** What its cache has done; empty if nothing of it is read through. */
+    Optional<ReadThroughFigures> figures(Path pgdata) {
+        return agent(pgdata).map(ReadThrough::recentFigures);
+    }
+
     /** Puts a file there that is newer than the snapshot, before the server starts. */
     void adopt(Path pgdata, Path file) {
         agent(pgdata)
@@ -275,8 +292,7 @@ public final class ReadThroughCaches implements AutoCloseable {
     void end(Path directory) throws IOException {
         Cache cache = caches.remove(directory);
         if (cache != null) {
-            List<BlockRange> hot =
-                    cache.agent.used((int) Math.min(MOST_HOT, settings.cacheLimit() / RelationFile.BLOCK / 2));
+            List<BlockRange> hot = cache.agent.used((int) Math.min(MOST_HOT, cache.limit / RelationFile.BLOCK / 2));
             List<BlockRange> atStart = cache.atStart;
             HotBlocks.Remembered remembered = new HotBlocks.Remembered(
                     atStart == null ? new ArrayList<>(cache.agent.used(MOST_AT_START)) : atStart, hot);

@@ -9,6 +9,7 @@ import java.time.Duration;
  * @param misses         blocks that a read had to wait for
  * @param waited         by all those reads together
  * @param fetchedBlocks  fetched for any reason, reading ahead included
+ * @param aheadBlocks    fetched because a process was expected to read them soon
  * @param failedReads    reads that ended with an I/O error
  * @param evictedBlocks  given back
  * @param residentBlocks of the snapshot's files, local now
@@ -20,6 +21,7 @@ public record ReadThroughFigures(
         long misses,
         Duration waited,
         long fetchedBlocks,
+        long aheadBlocks,
         long failedReads,
         long evictedBlocks,
         long residentBlocks,

@@ -164,6 +164,13 @@ class SoftStartTest {
             assertTrue(diskUse(timeline.pgdata()) < 32 << 20, "bytes=" + diskUse(timeline.pgdata()));
             assertEquals(EXPECTED, Workload.ask(connection, ROWS));
             assertTrue(diskUse(table) > 20 << 20, "bytes=" + diskUse(table));
+            Awaitility.await("the extension says so")
+                    .atMost(TestTimelines.PATIENCE)
+                    .until(() -> Workload.ask(
+                                    connection,
+                                    "SELECT misses > 0 AND read_ahead > 1000 AND resident_bytes > 20e6"
+                                            + " AND snapshot_lsn > '0/1400000' FROM spg99.cache, spg99.status")
+                            .equals("t"));
         }
         timeline.stop();
         String hot = "timelines/" + timeline.base.timeline() + "/hot/";

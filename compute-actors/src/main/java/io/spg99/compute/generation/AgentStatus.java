@@ -9,7 +9,6 @@ import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.time.Duration;
 import java.util.Locale;
 import java.util.Optional;
 
@@ -24,8 +23,6 @@ import java.util.Optional;
 record AgentStatus(
         int generation, String profile, String timeline, Lsn snapshot, long cacheLimit, ReadThroughFigures cache) {
 
-    private static final ReadThroughFigures NOTHING = new ReadThroughFigures(0, 0, Duration.ZERO, 0, 0, 0, 0, 0, 0, 0);
-
     /** @param cache empty if nothing is read through */
     static AgentStatus of(GenerationSpec spec, Lsn snapshot, Optional<ReadThroughFigures> cache) {
         return new AgentStatus(
@@ -34,7 +31,7 @@ record AgentStatus(
                 spec.base().timeline().value(),
                 snapshot,
                 spec.profile().cacheLimitBytes(),
-                cache.orElse(NOTHING));
+                cache.orElse(ReadThroughFigures.NONE));
     }
 
     String json() {

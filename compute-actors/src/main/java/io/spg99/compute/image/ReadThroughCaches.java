@@ -1,9 +1,12 @@
 package io.spg99.compute.image;
 
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Timer;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.readthrough.BlockRange;
+import io.spg99.storage.readthrough.BlockSource;
 import io.spg99.storage.readthrough.ReadThrough;
 import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.readthrough.ReadThroughLibrary;
@@ -74,6 +77,10 @@ public final class ReadThroughCaches implements AutoCloseable {
     private final ReadThroughSettings settings;
     private final SecureRandom random = new SecureRandom();
     private final Map<Path, Cache> caches = new ConcurrentHashMap<>();
+    private final Timer fetches;
+
+    /** Of the directories that have ended: what is counted never falls. */
+    private ReadThroughFigures past = ReadThroughFigures.NONE;
 
     /** Its queue is bounded by what the agents have under way. */
     private final ScheduledThreadPoolExecutor threads = new ScheduledThreadPoolExecutor(
@@ -111,21 +118,24 @@ public final class ReadThroughCaches implements AutoCloseable {
      * @return empty without a C compiler or outside Linux, which is logged: everything is fetched before a start then
      */
     public static Optional<ReadThroughCaches> open(
-            Path libraries, Path place, OsUser user, ReadThroughSettings settings) throws IOException {
+            Path libraries, Path place, OsUser user, ReadThroughSettings settings, MeterRegistry meters)
+            throws IOException {
         Optional<ReadThroughLibrary> library = ReadThroughLibrary.install(libraries);
         if (library.isEmpty()) {
             LOG.warn(
                     "running without read-through, for its library was not built: everything is fetched before a start;"
                             + " install a C compiler (on Linux) and build again");
         }
-        return library.map(found -> new ReadThroughCaches(found, place.toAbsolutePath(), user, settings));
+        return library.map(found -> new ReadThroughCaches(found, place.toAbsolutePath(), user, settings, meters));
     }
 
-    private ReadThroughCaches(ReadThroughLibrary library, Path place, OsUser user, ReadThroughSettings settings) {
+    private ReadThroughCaches(
+            ReadThroughLibrary library, Path place, OsUser user, ReadThroughSettings settings, MeterRegistry meters) {
         this.library = library;
         this.place = place;
         this.user = user;
         this.settings = settings;
+        this.fetches = ReadThroughMetrics.register(this, meters);
         threads.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
         // A directory may be given up after the end: it is removed all the same, and nothing of it is remembered.
         threads.setRejectedExecutionHandler(new ThreadPoolExecutor.DiscardPolicy());
@@ -188,7 +198,7 @@ public final class ReadThroughCaches implements AutoCloseable {
                 requireShared(pgdata),
                 user,
                 laid.sizes(),
-                new SnapshotBlocks(snapshot, threads),
+                timed(new SnapshotBlocks(snapshot, threads)),
                 settings.withCacheLimit(cacheLimit));
         laid.tell(agent);
         Cache cache = new Cache(
@@ -196,6 +206,35 @@ public final class ReadThroughCaches implements AutoCloseable {
         caches.put(pgdata, cache);
         threads.execute(() -> inherit(cache));
         threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    private BlockSource timed(BlockSource source) {
+        return (file, first, count) -> {
+            long began = System.nanoTime();
+            return source.read(file, first, count).whenComplete((blocks, e) -> {
+                if (e == null) {
+                    fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
+                }
+            });
+        };
+    }
+
+    /** What all caches of this node have done and hold. */
+    synchronized ReadThroughFigures figures() {
+        return caches.values().stream()
+                .map(cache -> cache.agent.recentFigures())
+                .reduce(past, ReadThroughFigures::plus);
+    }
+
+    /** What all caches of this node may hold, in bytes. */
+    long limit() {
+        return caches.values().stream().mapToLong(cache -> cache.limit).sum();
+    }
+
+    private synchronized Optional<Cache> take(Path directory) {
+        Optional<Cache> ended = Optional.ofNullable(caches.remove(directory));
+        ended.ifPresent(cache -> past = past.plus(cache.agent.recentFigures().ended()));
+        return ended;
     }
 
     /** Fetches what the last start has read: this one is about to. */
@@ -290,8 +329,9 @@ public final class ReadThroughCaches implements AutoCloseable {
 
     /** Nothing runs there any more. What was hot is remembered; what lies elsewhere is removed. */
     void end(Path directory) throws IOException {
-        Cache cache = caches.remove(directory);
-        if (cache != null) {
+        Optional<Cache> ended = take(directory);
+        if (ended.isPresent()) {
+            Cache cache = ended.get();
             List<BlockRange> hot = cache.agent.used((int) Math.min(MOST_HOT, cache.limit / RelationFile.BLOCK / 2));
             List<BlockRange> atStart = cache.atStart;
             HotBlocks.Remembered remembered = new HotBlocks.Remembered(

@@ -91,14 +91,7 @@ class ExtensionTest {
 
     @Test
     void givenWhateverIsSaid_whenWritten_thenNothingButDigitsMoves() {
-        AgentStatus small = new AgentStatus(
-                2,
-                "L1",
-                "t",
-                Lsn.ZERO,
-                0,
-                new ReadThroughFigures(
-                        0, 0, Duration.ZERO, 0, 0, 0, 0, 0, 0, 0));
+        AgentStatus small = new AgentStatus(2, "L1", "t", Lsn.ZERO, 0, ReadThroughFigures.NONE);
         long most = Long.MAX_VALUE;
         AgentStatus large = new AgentStatus(
                 2,
@@ -106,8 +99,7 @@ class ExtensionTest {
                 "t",
                 Lsn.of(-1),
                 most,
-                new ReadThroughFigures(
-                        most, most, Duration.ZERO, most, most, most, most, most, most, most));
+                new ReadThroughFigures(most, most, Duration.ZERO, most, most, most, most, most, most, most));
 
         assertEquals(small.json().replaceAll("[ 0-9]", "#"), large.json().replaceAll("[ 0-9]", "#"));
     }

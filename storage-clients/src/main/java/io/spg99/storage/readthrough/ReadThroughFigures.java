@@ -26,4 +26,28 @@ public record ReadThroughFigures(
         long evictedBlocks,
         long residentBlocks,
         long dirtyBlocks,
-        long totalBlocks) {}
+        long totalBlocks) {
+
+    public static final ReadThroughFigures NONE = new ReadThroughFigures(0, 0, Duration.ZERO, 0, 0, 0, 0, 0, 0, 0);
+
+    /** Of two data directories. */
+    public ReadThroughFigures plus(ReadThroughFigures other) {
+        return new ReadThroughFigures(
+                hits + other.hits,
+                misses + other.misses,
+                waited.plus(other.waited),
+                fetchedBlocks + other.fetchedBlocks,
+                aheadBlocks + other.aheadBlocks,
+                failedReads + other.failedReads,
+                evictedBlocks + other.evictedBlocks,
+                residentBlocks + other.residentBlocks,
+                dirtyBlocks + other.dirtyBlocks,
+                totalBlocks + other.totalBlocks);
+    }
+
+    /** What it has done, when nothing of it is there any more. */
+    public ReadThroughFigures ended() {
+        return new ReadThroughFigures(
+                hits, misses, waited, fetchedBlocks, aheadBlocks, failedReads, evictedBlocks, 0, 0, 0);
+    }
+}

@@ -273,8 +273,8 @@ public final class Node {
                 storage.binaries().home().resolveSibling("native"),
                 run.resolve(".readthrough"),
                 storage.user(),
-                ReadThroughSettings.DEFAULT.withCacheLimit(
-                        system.settings().config().getBytes("spg99.compute.cache-limit")));
+                ReadThroughSettings.DEFAULT,
+                meters);
         caches.ifPresent(running -> resources.add(0, running));
         ComputeNode compute = new ComputeNode(
                 storage.binaries(),

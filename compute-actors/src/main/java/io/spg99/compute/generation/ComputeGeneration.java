@@ -99,7 +99,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private record StepFailed(Step step, String reason) implements Internal {}
 
-    private record Prepared(Optional<PostgresProcess> held, Duration took) implements Internal {}
+    private record Prepared(ComputeNode.Directory directory, Duration took) implements Internal {}
 
     private record Launched(PostgresProcess process, int port) implements Internal {}
 
@@ -158,6 +158,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     /** Written by the thread that reads PostgreSQL's log. */
     private final AtomicReference<Lsn> replayed = new AtomicReference<>(Lsn.ZERO);
 
+    /** End of the newest snapshot heard of; zero before the first. */
+    private Lsn snapshot = Lsn.ZERO;
+
     /** Nothing runs any more: what is left is removed now, or a while later. */
     private boolean over;
 
@@ -211,6 +214,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case GenerationCommand.TakeOver takeOver -> onTakeOver(takeOver.recovery());
             case GenerationCommand.Flush flush -> onFlush();
             case GenerationCommand.HandOver handOver -> onHandOver();
+            case GenerationCommand.SnapshotPublished published -> onSnapshot(published.end());
             case GenerationCommand.Stop stop -> onStop();
             case GenerationCommand.Kill kill -> onKill();
             case StepDone done -> onStepDone(done);
@@ -293,8 +297,17 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             owner.tell(new GenerationEvent.Followed(
                     spec.generation(), following.orElseThrow().received(), replayed.get()));
         } else if (state == State.SERVING && !steps.containsKey(Step.SAMPLE)) {
-            process.ifPresent(server -> start(Step.SAMPLE, () -> new Sampled(ComputeNode.cpu(server.pid()))));
+            Lsn known = snapshot;
+            process.ifPresent(server -> start(Step.SAMPLE, () -> {
+                node.report(spec, known);
+                return new Sampled(ComputeNode.cpu(server.pid()));
+            }));
         }
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onSnapshot(Lsn end) {
+        snapshot = Lsn.max(snapshot, end);
         return this;
     }
 
@@ -397,7 +410,8 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onPrepared(Prepared done) {
         steps.remove(Step.IMAGE);
-        done.held().ifPresent(this::watch);
+        done.directory().held().ifPresent(this::watch);
+        onSnapshot(done.directory().snapshot());
         if (state == State.ENDING) {
             return proceedToEnd();
         }

@@ -178,11 +178,15 @@ public class ComputeNode implements AutoCloseable {
     }
 
     /**
-     * Step: a directory with the files of the newest state and the configuration.
+     * A directory with the files of the newest state.
      *
-     * @return a server that is held in it, where there can be one
+     * @param held     a server that is held in it, where there can be one
+     * @param snapshot end of the snapshot that the files are
      */
-    Optional<PostgresProcess> prepare(GenerationSpec spec) throws IOException {
+    record Directory(Optional<PostgresProcess> held, Lsn snapshot) {}
+
+    /** Step: a directory with the files of the newest state and the configuration. */
+    Directory prepare(GenerationSpec spec) throws IOException {
         wal.prepare(spec);
         Path pgdata = pgdata(spec);
         Files.createDirectories(directory(spec));
@@ -196,15 +200,24 @@ public class ComputeNode implements AutoCloseable {
             images.layOut(spec.image(), pgdata);
             configuration.write(pgdata, spec.profile());
         }
+        Lsn snapshot;
         try {
-            images.materialize(spec.image(), spec.base(), spec.generation(), pgdata);
+            long cacheLimit = spec.profile().cacheLimitBytes();
+            snapshot = images.materialize(spec.image(), spec.base(), spec.generation(), cacheLimit, pgdata);
             configuration.writeAccess(spec, pgdata);
+            AgentStatus.of(spec, snapshot, Optional.empty()).write(pgdata);
         } catch (IOException | RuntimeException e) {
             spare.ifPresent(PostgresProcess::kill);
             throw e;
         }
         spare.ifPresent(server -> server.logTo(log(spec)));
-        return spare.isPresent() || !held ? spare : Optional.of(launchHeld(pgdata, log(spec)));
+        return new Directory(spare.isPresent() || !held ? spare : Optional.of(launchHeld(pgdata, log(spec))), snapshot);
+    }
+
+    /** Tells the extension what is known of a generation; does not block for long. */
+    void report(GenerationSpec spec, Lsn snapshot) throws IOException {
+        Path pgdata = pgdata(spec);
+        AgentStatus.of(spec, snapshot, images.cache(pgdata)).write(pgdata);
     }
 
     /** Step: WAL up to R. */

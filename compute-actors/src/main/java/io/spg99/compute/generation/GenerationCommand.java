@@ -1,5 +1,7 @@
 package io.spg99.compute.generation;
 
+import io.spg99.storage.wal.Lsn;
+
 /** What a Database actor may ask of a generation, its child. It prepares by itself when spawned. */
 public sealed interface GenerationCommand {
 
@@ -16,6 +18,9 @@ public sealed interface GenerationCommand {
     enum Flush implements GenerationCommand {
         INSTANCE
     }
+
+    /** A snapshot that ends there was published: the database is told. */
+    record SnapshotPublished(Lsn end) implements GenerationCommand {}
 
     /**
      * Stop in order for a candidate that waits to go on: as Stop, but nothing is left for whoever starts here next, and the

@@ -56,6 +56,10 @@ public record Profile(
                 megabytes(config, "cache-limit"));
     }
 
+    long cacheLimitBytes() {
+        return (long) cacheLimitMb << 20;
+    }
+
     private static int megabytes(Config config, String key) {
         return Math.toIntExact(config.getBytes(key) >> 20);
     }

@@ -8,6 +8,7 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.Programs;
 import io.spg99.storage.postgres.WalFiles;
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
@@ -24,6 +25,7 @@ import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.Executors;
@@ -55,10 +57,13 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** The superuser's own database. No user's database can have this name. */
     public static final String AGENT_DATABASE = "spg99-agent";
 
+    /** In PGDATA: what the agent tells the extension spg99. Empty in an image, so that no start makes a file for it. */
+    public static final String STATUS_FILE = "spg99_status";
+
     private static final Logger LOG = LoggerFactory.getLogger(BaseImages.class);
 
     /** Changes whenever the making of the image changes. */
-    private static final int RECIPE = 4;
+    private static final int RECIPE = 5;
 
     /** Spare copies per image, 15 MB each; a start that finds none copies for itself (20 ms on a quiet machine). */
     private static final int SPARES = 3;
@@ -143,16 +148,19 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     }
 
     @Override
-    public Lsn materialize(String image, TimelineBase base, int generation, Path pgdata) throws IOException {
-        return materialize(image, base, pgdata);
+    public Lsn materialize(String image, TimelineBase base, int generation, long cacheLimit, Path pgdata)
+            throws IOException {
+        materialize(image, base, pgdata);
+        return base.end();
     }
 
-    /**
-     * Makes {@code pgdata}, which was {@linkplain #layOut laid out} and is not used yet, what the timeline begins with. Blocks.
-     *
-     * @return where the WAL begins that is to be replayed on these files; the start of a segment
-     */
-    public Lsn materialize(String image, TimelineBase base, Path pgdata) throws IOException {
+    @Override
+    public Optional<ReadThroughFigures> cache(Path pgdata) {
+        return Optional.empty();
+    }
+
+    /** Makes {@code pgdata}, which was {@linkplain #layOut laid out} and is not used yet, what the timeline begins with. Blocks. */
+    public void materialize(String image, TimelineBase base, Path pgdata) throws IOException {
         Cached cached = load(image);
         if (!cached.info().start().equals(base.start()) || cached.info().segmentSize() != base.segmentSize()) {
             throw new IOException("timeline does not begin with this image: timeline=" + base.timeline() + " image="
@@ -161,7 +169,6 @@ public final class BaseImages implements StartFiles, AutoCloseable {
         byte[] nonce = new byte[PgControl.NONCE_LENGTH];
         random.nextBytes(nonce);
         PgControl.read(pgdata).writeAs(pgdata, base.systemIdentifier(), nonce);
-        return base.start();
     }
 
     /**

@@ -17,7 +17,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** Makes a base image: initdb, then the first databases and roles in single-user mode. */
+/** Makes a base image: initdb, then the first databases, the extension and roles in single-user mode. */
 final class ImageBuilder {
 
     private static final Duration DEADLINE = Duration.ofMinutes(2);
@@ -45,6 +45,9 @@ final class ImageBuilder {
             "CREATE DATABASE " + BaseImages.USER_DATABASE + " TEMPLATE template0",
             "CREATE DATABASE \"" + BaseImages.AGENT_DATABASE + "\" TEMPLATE template0",
             "DROP DATABASE postgres");
+
+    /** Before any ordinary object: its object ids are below 16384, and pg_dump leaves it out. */
+    private static final List<String> IN_USER_DATABASE = List.of("CREATE EXTENSION " + Extension.NAME);
 
     private static final List<String> IN_AGENT_DATABASE = List.of(
             "UPDATE pg_database SET datistemplate = false",
@@ -83,7 +86,9 @@ final class ImageBuilder {
                 "--auth=reject",
                 "--no-sync",
                 "--no-instructions");
+        Extension.install(binaries);
         singleUser(pgdata, "template1", IN_TEMPLATE1);
+        singleUser(pgdata, BaseImages.USER_DATABASE, IN_USER_DATABASE);
         singleUser(pgdata, BaseImages.AGENT_DATABASE, IN_AGENT_DATABASE);
         ImageInfo info = inspect(key, pgdata);
         strip(pgdata);
@@ -153,8 +158,13 @@ final class ImageBuilder {
                 Files.delete(file);
             }
         }
-        for (String name :
-                List.of("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf", "postmaster.opts")) {
+        for (String name : List.of(
+                "postgresql.conf",
+                "postgresql.auto.conf",
+                "pg_hba.conf",
+                "pg_ident.conf",
+                "postmaster.opts",
+                BaseImages.STATUS_FILE)) {
             Files.write(pgdata.resolve(name), new byte[0]);
         }
         Files.deleteIfExists(pgdata.resolve("postmaster.pid"));

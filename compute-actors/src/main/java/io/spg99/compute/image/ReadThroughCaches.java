@@ -1,10 +1,14 @@
 package io.spg99.compute.image;
 
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.Timer;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.readthrough.BlockRange;
+import io.spg99.storage.readthrough.BlockSource;
 import io.spg99.storage.readthrough.ReadThrough;
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.readthrough.RelationFile;
@@ -73,6 +77,10 @@ public final class ReadThroughCaches implements AutoCloseable {
     private final ReadThroughSettings settings;
     private final SecureRandom random = new SecureRandom();
     private final Map<Path, Cache> caches = new ConcurrentHashMap<>();
+    private final Timer fetches;
+
+    /** Of the directories that have ended: what is counted never falls. */
+    private ReadThroughFigures past = ReadThroughFigures.NONE;
 
     /** Its queue is bounded by what the agents have under way. */
     private final ScheduledThreadPoolExecutor threads = new ScheduledThreadPoolExecutor(
@@ -85,6 +93,7 @@ public final class ReadThroughCaches implements AutoCloseable {
         final HotBlocks hot;
         final Manifest snapshot;
         final int generation;
+        final long limit;
 
         /** What the last generation read; set before {@link #atStart} is. */
         volatile List<BlockRange> inherited = List.of();
@@ -92,36 +101,41 @@ public final class ReadThroughCaches implements AutoCloseable {
         /** What this one's start has read; null until it is over. */
         volatile @Nullable List<BlockRange> atStart;
 
-        Cache(ReadThrough agent, SnapshotStore store, HotBlocks hot, Manifest snapshot, int generation) {
+        Cache(ReadThrough agent, SnapshotStore store, HotBlocks hot, Manifest snapshot, int generation, long limit) {
             this.agent = agent;
             this.store = store;
             this.hot = hot;
             this.snapshot = snapshot;
             this.generation = generation;
+            this.limit = limit;
         }
     }
 
     /**
      * @param libraries where the library is put; PostgreSQL's user must be able to reach it, and {@code place}
      * @param place     for maps and sockets; made when needed
+     * @param settings  the limit of the cache is each directory's own
      * @return empty without a C compiler or outside Linux, which is logged: everything is fetched before a start then
      */
     public static Optional<ReadThroughCaches> open(
-            Path libraries, Path place, OsUser user, ReadThroughSettings settings) throws IOException {
+            Path libraries, Path place, OsUser user, ReadThroughSettings settings, MeterRegistry meters)
+            throws IOException {
         Optional<ReadThroughLibrary> library = ReadThroughLibrary.install(libraries);
         if (library.isEmpty()) {
             LOG.warn(
                     "running without read-through, for its library was not built: everything is fetched before a start;"
                             + " install a C compiler (on Linux) and build again");
         }
-        return library.map(found -> new ReadThroughCaches(found, place.toAbsolutePath(), user, settings));
+        return library.map(found -> new ReadThroughCaches(found, place.toAbsolutePath(), user, settings, meters));
     }
 
-    private ReadThroughCaches(ReadThroughLibrary library, Path place, OsUser user, ReadThroughSettings settings) {
+    private ReadThroughCaches(
+            ReadThroughLibrary library, Path place, OsUser user, ReadThroughSettings settings, MeterRegistry meters) {
         this.library = library;
         this.place = place;
         this.user = user;
         this.settings = settings;
+        this.fetches = ReadThroughMetrics.register(this, meters);
         threads.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
         // A directory may be given up after the end: it is removed all the same, and nothing of it is remembered.
         threads.setRejectedExecutionHandler(new ThreadPoolExecutor.DiscardPolicy());
@@ -165,7 +179,8 @@ public final class ReadThroughCaches implements AutoCloseable {
     /**
      * Makes {@code pgdata} hold what a server needs to start on a snapshot, and begins to serve the rest.
      *
-     * @param image what {@code pgdata} holds
+     * @param cacheLimit in bytes
+     * @param image      what {@code pgdata} holds
      */
     void start(
             SnapshotStore store,
@@ -173,17 +188,53 @@ public final class ReadThroughCaches implements AutoCloseable {
             SnapshotReader snapshot,
             TimelineBase base,
             int generation,
+            long cacheLimit,
             DataDirectory.Content image,
             Path pgdata)
             throws IOException {
         SoftBasebackup laid = SoftBasebackup.lay(snapshot, pgdata, image, user);
         ReadThrough agent = ReadThrough.create(
-                pgdata, requireShared(pgdata), user, laid.sizes(), new SnapshotBlocks(snapshot, threads), settings);
+                pgdata,
+                requireShared(pgdata),
+                user,
+                laid.sizes(),
+                timed(new SnapshotBlocks(snapshot, threads)),
+                settings.withCacheLimit(cacheLimit));
         laid.tell(agent);
-        Cache cache = new Cache(agent, store, new HotBlocks(objects, base.timeline()), snapshot.manifest(), generation);
+        Cache cache = new Cache(
+                agent, store, new HotBlocks(objects, base.timeline()), snapshot.manifest(), generation, cacheLimit);
         caches.put(pgdata, cache);
         threads.execute(() -> inherit(cache));
         threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+    }
+
+    private BlockSource timed(BlockSource source) {
+        return (file, first, count) -> {
+            long began = System.nanoTime();
+            return source.read(file, first, count).whenComplete((blocks, e) -> {
+                if (e == null) {
+                    fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
+                }
+            });
+        };
+    }
+
+    /** What all caches of this node have done and hold. */
+    synchronized ReadThroughFigures figures() {
+        return caches.values().stream()
+                .map(cache -> cache.agent.recentFigures())
+                .reduce(past, ReadThroughFigures::plus);
+    }
+
+    /** What all caches of this node may hold, in bytes. */
+    long limit() {
+        return caches.values().stream().mapToLong(cache -> cache.limit).sum();
+    }
+
+    private synchronized Optional<Cache> take(Path directory) {
+        Optional<Cache> ended = Optional.ofNullable(caches.remove(directory));
+        ended.ifPresent(cache -> past = past.plus(cache.agent.recentFigures().ended()));
+        return ended;
     }
 
     /** Fetches what the last start has read: this one is about to. */
@@ -233,6 +284,11 @@ public final class ReadThroughCaches implements AutoCloseable {
         return Optional.ofNullable(caches.get(pgdata)).map(cache -> cache.agent);
     }
 
+    /** What its cache has done; empty if nothing of it is read through. */
+    Optional<ReadThroughFigures> figures(Path pgdata) {
+        return agent(pgdata).map(ReadThrough::recentFigures);
+    }
+
     /** Puts a file there that is newer than the snapshot, before the server starts. */
     void adopt(Path pgdata, Path file) {
         agent(pgdata)
@@ -273,10 +329,10 @@ public final class ReadThroughCaches implements AutoCloseable {
 
     /** Nothing runs there any more. What was hot is remembered; what lies elsewhere is removed. */
     void end(Path directory) throws IOException {
-        Cache cache = caches.remove(directory);
-        if (cache != null) {
-            List<BlockRange> hot =
-                    cache.agent.used((int) Math.min(MOST_HOT, settings.cacheLimit() / RelationFile.BLOCK / 2));
+        Optional<Cache> ended = take(directory);
+        if (ended.isPresent()) {
+            Cache cache = ended.get();
+            List<BlockRange> hot = cache.agent.used((int) Math.min(MOST_HOT, cache.limit / RelationFile.BLOCK / 2));
             List<BlockRange> atStart = cache.atStart;
             HotBlocks.Remembered remembered = new HotBlocks.Remembered(
                     atStart == null ? new ArrayList<>(cache.agent.used(MOST_AT_START)) : atStart, hot);

@@ -3,6 +3,7 @@ package io.spg99.compute.image;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.snapshot.DataDirectory;
 import io.spg99.storage.snapshot.Manifest;
@@ -54,15 +55,16 @@ public final class SnapshotFiles implements StartFiles {
     }
 
     @Override
-    public Lsn materialize(String image, TimelineBase base, int generation, Path pgdata) throws IOException {
+    public Lsn materialize(String image, TimelineBase base, int generation, long cacheLimit, Path pgdata)
+            throws IOException {
         SnapshotStore store = new SnapshotStore(objects, base.timeline());
         Optional<Manifest> newest = store.newest();
-        Lsn start = images.materialize(image, base, pgdata);
+        images.materialize(image, base, pgdata);
         if (newest.isEmpty()) {
             if (caches.isPresent()) {
                 caches.get().startWhole(pgdata);
             }
-            return start;
+            return base.end();
         }
         Manifest manifest = newest.get();
         if (manifest.systemIdentifier() != base.systemIdentifier()
@@ -74,14 +76,14 @@ public final class SnapshotFiles implements StartFiles {
         Path files = images.files(image);
         SnapshotReader reader = new SnapshotReader(store, manifest, files);
         if (caches.isPresent() && manifest.storedBytes() > WHOLE_UP_TO) {
-            caches.get().start(store, objects, reader, base, generation, content(image, files), pgdata);
+            caches.get().start(store, objects, reader, base, generation, cacheLimit, content(image, files), pgdata);
         } else {
             new DataDirectory(pgdata).hydrate(reader, content(image, files), user);
             if (caches.isPresent()) {
                 caches.get().startWhole(pgdata);
             }
         }
-        return manifest.walStart();
+        return manifest.end();
     }
 
     /** A thousand files are looked at once, not at every start. */
@@ -106,6 +108,11 @@ public final class SnapshotFiles implements StartFiles {
     @Override
     public void serving(Path pgdata) {
         caches.ifPresent(running -> running.serving(pgdata));
+    }
+
+    @Override
+    public Optional<ReadThroughFigures> cache(Path pgdata) {
+        return caches.flatMap(running -> running.figures(pgdata));
     }
 
     @Override

@@ -1,10 +1,12 @@
 package io.spg99.compute.image;
 
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Optional;
 
 /** Port: where a generation's files come from. */
 public interface StartFiles {
@@ -25,10 +27,11 @@ public interface StartFiles {
      * timeline (all there is in object storage is in every later generation's history), or enough of it for a server with
      * the {@link #environment} that this directory was laid out for. Blocks.
      *
-     * @param image key of the timeline's base image
-     * @return where the WAL begins that is to be replayed on these files; the start of a segment
+     * @param image      key of the timeline's base image
+     * @param cacheLimit bytes of what is read through that may be local before something is given back
+     * @return the end of the snapshot, or of the image if that is all there is
      */
-    Lsn materialize(String image, TimelineBase base, int generation, Path pgdata) throws IOException;
+    Lsn materialize(String image, TimelineBase base, int generation, long cacheLimit, Path pgdata) throws IOException;
 
     /**
      * Brings to {@code pgdata}, which was materialized, what PostgreSQL does not write to the WAL and the last writer left at an
@@ -39,6 +42,9 @@ public interface StartFiles {
 
     /** The server over {@code pgdata} serves. Does not block. */
     void serving(Path pgdata);
+
+    /** What the cache of {@code pgdata} has done; empty if nothing of it is read through. */
+    Optional<ReadThroughFigures> cache(Path pgdata);
 
     /** Keeps that of a writer that has shut down in order, and whose WAL ends with its shutdown checkpoint. Blocks. */
     void bequeath(TimelineBase base, Path pgdata) throws IOException;

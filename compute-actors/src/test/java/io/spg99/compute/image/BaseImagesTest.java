@@ -62,7 +62,7 @@ class BaseImagesTest {
 
         for (String name : new String[] {"a", "b", "c", "d", "e"}) { // more than there are spares
             platform.images().layOut(key, directory.resolve(name));
-            assertEquals(base.start(), platform.images().materialize(key, base, directory.resolve(name)));
+            platform.images().materialize(key, base, directory.resolve(name));
         }
 
         PgControl control = PgControl.read(directory.resolve("a"));

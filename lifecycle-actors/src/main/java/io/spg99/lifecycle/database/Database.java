@@ -1510,6 +1510,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (reply instanceof PageserverReply.Snapshot snapshot) {
             life.snapshotEnd = Optional.of(snapshot.end());
             life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
+            life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
         }
         return Effect().none();
     }

@@ -149,6 +149,13 @@ class SoftStartTest {
         }
     }
 
+    private static double metered(TestTimelines.Timeline timeline, String name) {
+        return timeline.meters
+                .get("spg99.read.through." + name)
+                .functionCounter()
+                .count();
+    }
+
     @Test
     void givenALargeTable_whenStarted_thenLittleIsLocalAndWhatWasHotComesBackByItself() throws Exception {
         TestTimelines.Timeline timeline = timelines.timeline();
@@ -164,8 +171,30 @@ class SoftStartTest {
             assertTrue(diskUse(timeline.pgdata()) < 32 << 20, "bytes=" + diskUse(timeline.pgdata()));
             assertEquals(EXPECTED, Workload.ask(connection, ROWS));
             assertTrue(diskUse(table) > 20 << 20, "bytes=" + diskUse(table));
+            Awaitility.await("the extension says so")
+                    .atMost(TestTimelines.PATIENCE)
+                    .until(() -> Workload.ask(
+                                    connection,
+                                    "SELECT misses > 0 AND read_ahead > 1000 AND resident_bytes > 20e6"
+                                            + " AND snapshot_lsn > '0/1400000' FROM spg99.cache, spg99.status")
+                            .equals("t"));
+            assertTrue(metered(timeline, "misses") > 0, "misses=" + metered(timeline, "misses"));
+            assertTrue(metered(timeline, "read.ahead") > 1000, "read ahead=" + metered(timeline, "read.ahead"));
+            assertTrue(timeline.meters.get("spg99.read.through.fetch").timer().count() > 0);
+            assertEquals(
+                    2.0 * (1 << 30),
+                    timeline.meters
+                            .get("spg99.read.through.limit.bytes")
+                            .gauge()
+                            .value(),
+                    "that of profile L1");
         }
+        double misses = metered(timeline, "misses");
         timeline.stop();
+        assertTrue(metered(timeline, "misses") >= misses, "what is counted does not fall when a generation ends");
+        assertEquals(
+                0,
+                timeline.meters.get("spg99.read.through.resident.bytes").gauge().value());
         String hot = "timelines/" + timeline.base.timeline() + "/hot/";
         Awaitility.await("what was hot is remembered")
                 .atMost(TestTimelines.PATIENCE)

@@ -2,6 +2,8 @@ package io.spg99.nodes.pageserver;
 
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 
+import io.micrometer.core.instrument.MeterRegistry;
+import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
 import io.spg99.compute.generation.ComputeGeneration;
 import io.spg99.compute.generation.ComputeNode;
 import io.spg99.compute.generation.ComputeSettings;
@@ -146,6 +148,7 @@ final class TestTimelines implements AutoCloseable {
         final TimelineBase base =
                 images.newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
         final ComputeNode node;
+        final MeterRegistry meters = new SimpleMeterRegistry();
         final TestProbe<QuorumEvent> events = safekeepers.kit().createTestProbe(QuorumEvent.class);
         final ActorRef<QuorumCommand> quorum = safekeepers.quorum(base);
         private int generation = TimelineBase.CREATION;
@@ -158,7 +161,7 @@ final class TestTimelines implements AutoCloseable {
 
         private Timeline(ObjectStore store, ReadThroughSettings settings) throws IOException {
             Optional<ReadThroughCaches> cache = ReadThroughCaches.open(
-                    root.resolve("native"), root.resolve("run").resolve(".readthrough"), user, settings);
+                    root.resolve("native"), root.resolve("run").resolve(".readthrough"), user, settings, meters);
             cache.ifPresent(caches::add);
             node = new ComputeNode(
                     binaries,

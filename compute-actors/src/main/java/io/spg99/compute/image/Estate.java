@@ -9,6 +9,7 @@ import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
 import java.io.BufferedInputStream;
 import java.io.ByteArrayOutputStream;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -22,6 +23,8 @@ import java.util.stream.Stream;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
 import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What a writer that stopped in order leaves to the next one besides its WAL: the statistics file, which PostgreSQL writes when
@@ -29,6 +32,8 @@ import org.apache.commons.compress.archivers.tar.TarArchiveOutputStream;
  * {@code timelines/<id>/estate/<end>-<generation>}, of use to a generation that begins at exactly that end of the WAL and to no other.
  */
 final class Estate {
+
+    private static final Logger LOG = LoggerFactory.getLogger(Estate.class);
 
     private static final String STATISTICS = "pg_stat/pgstat.stat";
     private static final Pattern FREE_SPACE_MAP = Pattern.compile("(base/[0-9]+|global)/[0-9]+_fsm(\\.[0-9]+)?");
@@ -117,9 +122,6 @@ final class Estate {
     /** Unpacks what {@code generation} left at {@code end}, if it did. */
     void give(int generation, Lsn end, Path pgdata, OsUser user) throws IOException {
         String key = key(generation, end);
-        if (!objects.exists(key)) {
-            return;
-        }
         try (TarArchiveInputStream tar =
                 new TarArchiveInputStream(new ZstdInputStream(new BufferedInputStream(objects.open(key))))) {
             for (TarArchiveEntry entry = tar.getNextEntry(); entry != null; entry = tar.getNextEntry()) {
@@ -135,6 +137,8 @@ final class Estate {
                     caches.ifPresent(running -> running.adopt(pgdata, file));
                 }
             }
+        } catch (FileNotFoundException e) {
+            LOG.debug("the last generation left nothing: object={}", key, e);
         }
     }
 }

@@ -113,6 +113,7 @@ final class HandoffBench implements Runnable {
         long[] commits = commits(logs);
         FileTree.delete(logs);
         report(commits, scaled, restarted);
+        phases(dev);
         System.out.println(failures(output));
     }
 
@@ -132,17 +133,13 @@ final class HandoffBench implements Runnable {
     }
 
     private static Event restart(DevProcess dev) {
+        int generation = dev.api()
+                .database(dev.get("tenant"), dev.get("database"))
+                .path("generation")
+                .asInt();
         Instant from = Instant.now();
         // Clients that wait wake it again.
         dev.api().post(path(dev) + "/stop", "");
-        int generation = dev.api()
-                .awaitDatabase(
-                        dev.get("tenant"),
-                        dev.get("database"),
-                        SCALE_LIMIT,
-                        json -> !json.path("state").asText().equals("ready"))
-                .path("generation")
-                .asInt();
         dev.api()
                 .awaitDatabase(
                         dev.get("tenant"),
@@ -244,6 +241,15 @@ final class HandoffBench implements Runnable {
         long micros = at.getEpochSecond() * 1_000_000 + at.getNano() / 1000;
         int found = Arrays.binarySearch(commits, micros);
         return found >= 0 ? found : -found - 1;
+    }
+
+    /** As the platform says them for each handoff. */
+    private static void phases(DevProcess dev) throws IOException {
+        try (Stream<String> lines = Files.lines(dev.data().resolve("logs").resolve("spg99.log"))) {
+            lines.filter(line -> line.contains(" handoff: "))
+                    .map(line -> line.substring(line.indexOf("handoff: ")))
+                    .forEach(System.out::println);
+        }
     }
 
     private static String failures(String output) {

@@ -15,6 +15,7 @@ import picocli.CommandLine.Spec;
         subcommands = {
             ColdStartBench.class,
             CommitBench.class,
+            CrashBench.class,
             ReadBench.class,
             RedoBench.class,
             GatewayBench.class,

@@ -46,20 +46,22 @@ final class ColdStartBench implements Runnable {
 
     @Option(
             names = "--sizes",
-            defaultValue = "10",
+            defaultValue = "0,10",
             split = ",",
             description =
                     "Sizes of databases in MB, measured side by side (default: ${DEFAULT-VALUE}). A gigabyte takes some"
                             + " minutes to fill, and 8 GB of disk.")
     private List<Integer> sizes;
 
-    @Option(names = "--rounds", defaultValue = "30", description = "Measured rounds (default: ${DEFAULT-VALUE}).")
+    @Option(names = "--rounds", defaultValue = "20", description = "Measured rounds (default: ${DEFAULT-VALUE}).")
     private int rounds;
 
     @Option(
             names = "--warm-up",
-            defaultValue = "8",
-            description = "Rounds before that, not counted (default: ${DEFAULT-VALUE}).")
+            defaultValue = "45",
+            description =
+                    "Rounds before that, not counted (default: ${DEFAULT-VALUE}): in its first forty wakes a platform's JVM"
+                            + " still compiles.")
     private int warmUp;
 
     @Option(
@@ -228,7 +230,7 @@ final class ColdStartBench implements Runnable {
     }
 
     /** Sum of seconds and count by phase, as the metrics have them. */
-    private static Map<String, double[]> phases(ApiClient api) {
+    static Map<String, double[]> phases(ApiClient api) {
         Map<String, double[]> phases = new LinkedHashMap<>();
         Matcher line = PHASE.matcher(api.text("/metrics"));
         while (line.find()) {

@@ -116,6 +116,7 @@ final class HandoffBench implements Runnable {
             stops.add(restart(dev));
         }
         report(commits, scaled, stops);
+        phases(dev);
         System.out.println(failures(output));
     }
 
@@ -234,6 +235,15 @@ final class HandoffBench implements Runnable {
         long micros = at.getEpochSecond() * 1_000_000 + at.getNano() / 1000;
         int found = Arrays.binarySearch(commits, micros);
         return found >= 0 ? found : -found - 1;
+    }
+
+    /** As the platform says them for each handoff. */
+    private static void phases(DevProcess dev) throws IOException {
+        try (Stream<String> lines = Files.lines(dev.data().resolve("logs").resolve("spg99.log"))) {
+            lines.filter(line -> line.contains(" handoff: "))
+                    .map(line -> line.substring(line.indexOf("handoff: ")))
+                    .forEach(System.out::println);
+        }
     }
 
     private static String failures(String output) {

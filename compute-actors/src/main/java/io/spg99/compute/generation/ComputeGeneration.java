@@ -36,7 +36,8 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * CONFIGURING  configuration holds                 SERVING      owner: Configured
  * PREPARING    WAL is there, a candidate         FOLLOWING    start PostgreSQL as a standby, let WAL come in
  * FOLLOWING    TakeOver                          STARTING     the rest of the WAL, then promote
- * any          Stop, HandOver                      ENDING       fast shutdown
+ * any          Stop                                ENDING       fast shutdown
+ * SERVING      HandOver                            ENDING       the last WAL to the quorum, immediate shutdown
  * any          Kill, step failed, deadline passed  ENDING       immediate shutdown
  * any          PostgreSQL ended by itself          ENDING       -
  * ENDING       steps and PostgreSQL have ended     ENDING       remove processes and files
@@ -68,9 +69,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         TAKE_OVER,
         VERIFY,
         CONFIGURE,
-        FLUSH,
+        FAREWELL,
         SAMPLE,
         SETTLE,
+        LAST_WAL,
         REMOVE
     }
 
@@ -103,7 +105,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private record Launched(PostgresProcess process, int port) implements Internal {}
 
-    private record Flushed(Optional<Duration> oldestTransaction) implements Internal {}
+    private record FarewellReady(Farewell farewell) implements Internal {}
 
     private record Sampled(Optional<Duration> cpu) implements Internal {}
 
@@ -151,6 +153,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     /** True if a candidate goes on where this generation ends. */
     private boolean handedOver;
+
+    /** Since the last PrepareHandOver. */
+    private Optional<Farewell> farewell = Optional.empty();
 
     /** WAL that comes in for a candidate; present from FOLLOWING on. */
     private Optional<WalProvider.Following> following = Optional.empty();
@@ -212,7 +217,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         return switch (command) {
             case GenerationCommand.Recover recover -> onRecover(recover);
             case GenerationCommand.TakeOver takeOver -> onTakeOver(takeOver.recovery());
-            case GenerationCommand.Flush flush -> onFlush();
+            case GenerationCommand.PrepareHandOver prepare -> onPrepareHandOver();
             case GenerationCommand.HandOver handOver -> onHandOver();
             case GenerationCommand.SnapshotPublished published -> onSnapshot(published.end());
             case GenerationCommand.Stop stop -> onStop();
@@ -224,7 +229,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case Ready ready -> onReady(ready);
             case Verified verified -> onVerified(verified);
             case Exited exited -> onExited(exited);
-            case Flushed flushed -> onFlushed(flushed);
+            case FarewellReady ready -> onFarewellReady(ready);
             case Sampled sampled -> onSampled(sampled);
             case Tick tick -> onTick();
             case RemoveNow now -> remove();
@@ -278,18 +283,27 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         return this;
     }
 
-    private Behavior<GenerationCommand> onFlush() {
-        if (state == State.SERVING && !steps.containsKey(Step.FLUSH)) {
+    private Behavior<GenerationCommand> onPrepareHandOver() {
+        if (state == State.SERVING && !steps.containsKey(Step.FAREWELL)) {
             WriterAddress address = writer.orElseThrow();
-            start(Step.FLUSH, () -> new Flushed(node.flush(address)));
+            Optional<Farewell> before = farewell;
+            start(Step.FAREWELL, () -> {
+                before.ifPresent(Farewell::close);
+                return new FarewellReady(node.farewell(spec, address));
+            });
         }
         return this;
     }
 
-    private Behavior<GenerationCommand> onFlushed(Flushed flushed) {
-        steps.remove(Step.FLUSH);
-        owner.tell(new GenerationEvent.Flushed(spec.generation(), flushed.oldestTransaction()));
-        return state == State.ENDING ? proceedToEnd() : this;
+    private Behavior<GenerationCommand> onFarewellReady(FarewellReady ready) {
+        steps.remove(Step.FAREWELL);
+        farewell = Optional.of(ready.farewell());
+        if (state == State.ENDING) {
+            return proceedToEnd();
+        }
+        owner.tell(new GenerationEvent.HandOverPrepared(
+                spec.generation(), ready.farewell().oldestTransaction()));
+        return this;
     }
 
     private Behavior<GenerationCommand> onTick() {
@@ -322,7 +336,21 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onHandOver() {
         handedOver = true;
+        if (state == State.SERVING && farewell.isPresent()) {
+            Farewell last = farewell.get();
+            stopRequested = true;
+            end("handed over");
+            runStep(Step.LAST_WAL, last::say);
+            return this;
+        }
         return onStop();
+    }
+
+    /** Everything is in the quorum: from here on an orderly end would only take time. */
+    private Behavior<GenerationCommand> onLastWal() {
+        owner.tell(new GenerationEvent.HandedOver(spec.generation()));
+        process.ifPresent(server -> server.stop(PostgresProcess.Stop.IMMEDIATE, Duration.ZERO));
+        return proceedToEnd();
     }
 
     private Behavior<GenerationCommand> onStop() {
@@ -358,6 +386,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         if (done.step() == Step.SETTLE) {
             return onSettled();
         }
+        if (done.step() == Step.LAST_WAL) {
+            return onLastWal();
+        }
         if (state == State.ENDING) {
             return proceedToEnd();
         }
@@ -378,7 +409,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 phases.put("configure", done.took());
                 serve();
             }
-            case IMAGE, LAUNCH, VERIFY, FLUSH, SAMPLE, SETTLE, REMOVE ->
+            case IMAGE, LAUNCH, VERIFY, FAREWELL, SAMPLE, SETTLE, LAST_WAL, REMOVE ->
                 throw new IllegalStateException("step has an answer of its own: step=" + done.step());
         }
         return this;
@@ -394,14 +425,18 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             getContext().getLog().info("sequences were not settled: reason={}", failed.reason());
             return onSettled();
         }
-        if (failed.step() == Step.FLUSH) {
-            getContext().getLog().info("memory was not flushed: reason={}", failed.reason());
-            owner.tell(new GenerationEvent.Flushed(spec.generation(), Optional.empty()));
+        if (failed.step() == Step.LAST_WAL) {
+            getContext().getLog().info("stops in order, its last WAL may be missing: reason={}", failed.reason());
+            return onSettled();
+        }
+        if (failed.step() == Step.FAREWELL) {
+            getContext().getLog().info("no preparation for a handoff: reason={}", failed.reason());
+            owner.tell(new GenerationEvent.HandOverPrepared(spec.generation(), Optional.empty()));
         }
         if (state == State.ENDING) {
             return proceedToEnd(); // it was interrupted
         }
-        if (failed.step() == Step.FLUSH || failed.step() == Step.SAMPLE) {
+        if (failed.step() == Step.FAREWELL || failed.step() == Step.SAMPLE) {
             return this;
         }
         String what = failed.step().name().toLowerCase(Locale.ROOT);
@@ -486,7 +521,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         process = Optional.empty();
         if (state == State.ENDING) {
             if (handedOver) {
-                owner.tell(new GenerationEvent.Exited(spec.generation()));
+                owner.tell(new GenerationEvent.HandedOver(spec.generation()));
             }
             return proceedToEnd();
         }
@@ -507,7 +542,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             getContext()
                     .getLog()
                     .warn("steps do not end after an interrupt, going on without them: steps={}", steps.keySet());
-            boolean settling = steps.containsKey(Step.SETTLE);
+            boolean settling = steps.containsKey(Step.SETTLE) || steps.containsKey(Step.LAST_WAL);
             steps.clear();
             return settling ? onSettled() : proceedToEnd();
         }
@@ -568,7 +603,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private Behavior<GenerationCommand> remove() {
         removing = true;
         Optional<WalProvider.Following> incoming = following;
+        Optional<Farewell> said = farewell;
         start(Step.REMOVE, () -> {
+            said.ifPresent(Farewell::close);
             incoming.ifPresent(WalProvider.Following::stop);
             return new Removed(node.remove(spec, !handedOver));
         });
@@ -635,7 +672,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             steps.values().forEach(BlockingStep::cancel);
             process.ifPresent(PostgresProcess::kill);
             Optional<WalProvider.Following> incoming = following;
+            Optional<Farewell> said = farewell;
             BlockingStep.start(node.blocking(), () -> {
+                said.ifPresent(Farewell::close);
                 incoming.ifPresent(WalProvider.Following::stop);
                 return node.remove(spec, false);
             });

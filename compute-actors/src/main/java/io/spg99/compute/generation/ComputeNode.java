@@ -443,9 +443,9 @@ public class ComputeNode implements AutoCloseable {
         server.promote();
     }
 
-    /** Step: what is in memory goes to disk. */
-    Optional<Duration> flush(WriterAddress writer) throws SQLException {
-        return ManagedConfiguration.checkpoint(writer.socket().orElseThrow());
+    /** Step: gets ready for a handoff that may come soon. */
+    Farewell farewell(GenerationSpec spec, WriterAddress writer) throws SQLException {
+        return Farewell.open(spec, writer.socket().orElseThrow());
     }
 
     /** Processor time that a server's processes have used, the ended ones included; does not block for long. */

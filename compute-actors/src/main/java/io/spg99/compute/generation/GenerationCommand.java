@@ -14,8 +14,8 @@ public sealed interface GenerationCommand {
      */
     record TakeOver(Recovery recovery) implements GenerationCommand {}
 
-    /** Write what is in memory to disk, so that a stop soon after is quick. Answer: {@link GenerationEvent.Flushed}. */
-    enum Flush implements GenerationCommand {
+    /** A HandOver may come soon: it is to be quick. Answer: {@link GenerationEvent.HandOverPrepared}. */
+    enum PrepareHandOver implements GenerationCommand {
         INSTANCE
     }
 
@@ -23,8 +23,9 @@ public sealed interface GenerationCommand {
     record SnapshotPublished(Lsn end) implements GenerationCommand {}
 
     /**
-     * Stop in order for a candidate that waits to go on: as Stop, but nothing is left for whoever starts here next, and the
-     * directory is removed a while later, when the machine has time. Answers: {@link GenerationEvent.Exited} and Ended.
+     * Stop for a candidate that waits to go on. Nobody uses it any more; when two Safekeepers have the last of its WAL it ends at
+     * once, without the checkpoint that nobody would read. Nothing is left for whoever starts here next, and the directory is
+     * removed a while later, when the machine has time. Answers: {@link GenerationEvent.HandedOver} and Ended.
      */
     enum HandOver implements GenerationCommand {
         INSTANCE

@@ -33,14 +33,17 @@ public sealed interface GenerationEvent {
     record Followed(int generation, Lsn received, Lsn replayed) implements GenerationEvent {}
 
     /**
-     * What was in memory is on disk, or could not be written now.
+     * It is ready for a HandOver, or cannot be: that takes longer then.
      *
      * @param oldestTransaction for how long a client's transaction has been running; empty if none is, or it is not known
      */
-    record Flushed(int generation, Optional<Duration> oldestTransaction) implements GenerationEvent {}
+    record HandOverPrepared(int generation, Optional<Duration> oldestTransaction) implements GenerationEvent {}
 
-    /** PostgreSQL has ended after HandOver: it writes no more WAL. */
-    record Exited(int generation) implements GenerationEvent {}
+    /**
+     * After HandOver: two Safekeepers have all that was ever committed, and what is still written, if PostgreSQL has not ended
+     * yet, counts for nobody. Or else PostgreSQL has ended.
+     */
+    record HandedOver(int generation) implements GenerationEvent {}
 
     /**
      * What the server's processes have used since it started. Said every second by one that serves.

@@ -11,10 +11,8 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Properties;
 import org.postgresql.Driver;
 
@@ -62,10 +60,6 @@ final class ManagedConfiguration {
                     oid::regclass)
             FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
 
-    private static final String OLDEST_TRANSACTION = """
-            SELECT (extract(epoch FROM max(clock_timestamp() - xact_start)) * 1000)::bigint FROM pg_stat_activity
-            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()""";
-
     private ManagedConfiguration() {}
 
     /**
@@ -94,37 +88,42 @@ final class ManagedConfiguration {
      * that wherever it has replayed WAL instead of reading what a clean shutdown left on disk. Blocks.
      */
     static void settleSequences(GenerationSpec spec, Path socket) throws SQLException {
-        try (Connection connection =
-                connect(socket, spec.databaseName(), "-c search_path=pg_catalog -c lock_timeout=100")) {
-            connection.setNetworkTimeout(Runnable::run, SETTLE_LIMIT_MILLIS);
-            try (Statement statement = connection.createStatement()) {
-                List<String> locks = new ArrayList<>();
-                List<String> writes = new ArrayList<>();
-                try (ResultSet rows = statement.executeQuery(SEQUENCES)) {
-                    while (rows.next()) {
-                        locks.add(rows.getString(1));
-                        writes.add(rows.getString(2));
-                    }
-                }
-                for (int from = 0; from < locks.size(); from += SEQUENCES_AT_ONCE) {
-                    int to = Math.min(locks.size(), from + SEQUENCES_AT_ONCE);
-                    // Several statements at once are one transaction.
-                    statement.execute(String.join(";", locks.subList(from, to)) + ";"
-                            + String.join(" UNION ALL ", writes.subList(from, to)));
-                }
-            }
+        try (Connection connection = connectToSettle(spec, socket)) {
+            settleSequences(connection, sequences(connection));
         }
     }
 
-    /** Writes a checkpoint, then looks for how long a transaction of a client has been running. Blocks. */
-    static Optional<Duration> checkpoint(Path socket) throws SQLException {
-        try (Connection connection = connect(socket);
-                Statement statement = connection.createStatement()) {
-            statement.execute("CHECKPOINT");
-            try (ResultSet row = statement.executeQuery(OLDEST_TRANSACTION)) {
-                row.next();
-                long millis = row.getLong(1);
-                return row.wasNull() ? Optional.empty() : Optional.of(Duration.ofMillis(millis));
+    /** To the tenant's database; what takes longer than a stop may wait fails. */
+    static Connection connectToSettle(GenerationSpec spec, Path socket) throws SQLException {
+        Connection connection = connect(socket, spec.databaseName(), "-c search_path=pg_catalog -c lock_timeout=100");
+        connection.setNetworkTimeout(Runnable::run, SETTLE_LIMIT_MILLIS);
+        return connection;
+    }
+
+    /** Statements that lock a sequence, and those that write its last value. */
+    record Sequences(List<String> locks, List<String> writes) {}
+
+    static Sequences sequences(Connection connection) throws SQLException {
+        List<String> locks = new ArrayList<>();
+        List<String> writes = new ArrayList<>();
+        try (Statement statement = connection.createStatement();
+                ResultSet rows = statement.executeQuery(SEQUENCES)) {
+            while (rows.next()) {
+                locks.add(rows.getString(1));
+                writes.add(rows.getString(2));
+            }
+        }
+        return new Sequences(locks, writes);
+    }
+
+    static void settleSequences(Connection connection, Sequences sequences) throws SQLException {
+        List<String> locks = sequences.locks();
+        try (Statement statement = connection.createStatement()) {
+            for (int from = 0; from < locks.size(); from += SEQUENCES_AT_ONCE) {
+                int to = Math.min(locks.size(), from + SEQUENCES_AT_ONCE);
+                // Several statements at once are one transaction.
+                statement.execute(String.join(";", locks.subList(from, to)) + ";"
+                        + String.join(" UNION ALL ", sequences.writes().subList(from, to)));
             }
         }
     }

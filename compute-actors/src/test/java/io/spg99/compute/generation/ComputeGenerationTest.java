@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.compute.testing.TestSafekeeper;
 import java.nio.file.Files;
 import java.sql.Connection;
 import java.util.List;
@@ -48,5 +49,31 @@ class ComputeGenerationTest {
             assertTrue(ended.orderly(), ended.reason());
             assertFalse(Files.exists(database.run.resolve(database.id)), "PGDATA is removed");
         }
+    }
+
+    @Test
+    void givenAsynchronousCommits_whenHandedOver_thenTheSafekeepersHaveThemAndTheServerEnds() throws Exception {
+        TestDatabase database = new TestDatabase(KIT);
+        TestDatabase.Run writer = database.start(2);
+        TestDatabase.Serving serving = writer.configured();
+        try (Connection client = database.connect(serving.writer())) {
+            run(client, "CREATE TABLE ledger (n int)");
+            writer.actor.tell(GenerationCommand.PrepareHandOver.INSTANCE);
+            writer.await(GenerationEvent.HandOverPrepared.class);
+            run(client, "SET synchronous_commit = off");
+            run(client, "INSERT INTO ledger SELECT generate_series(1, 1000)");
+            writer.actor.tell(GenerationCommand.HandOver.INSTANCE);
+            writer.await(GenerationEvent.HandedOver.class);
+        }
+        writer.await(GenerationEvent.Ended.class);
+        for (TestSafekeeper safekeeper : database.safekeepers) {
+            safekeeper.awaitEnd();
+        }
+        database.advance(2, database.safekeepers.getFirst().flushed());
+        TestDatabase.Run next = database.start(3);
+        try (Connection client = database.connect(next.configured().writer())) {
+            assertEquals("1000", ask(client, "SELECT count(*) FROM ledger"));
+        }
+        next.stop();
     }
 }

@@ -24,6 +24,7 @@ import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.Executors;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
+import org.apache.pekko.actor.testkit.typed.javadsl.FishingOutcomes;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
 
@@ -110,6 +111,15 @@ final class TestDatabase {
 
         GenerationEvent.Ended ended() {
             return TestDatabase.ended(owner);
+        }
+
+        /** Waits for an event, whatever was reported before. */
+        void await(Class<? extends GenerationEvent> wanted) {
+            owner.fishForMessage(
+                    PATIENCE,
+                    event -> wanted.isInstance(event)
+                            ? FishingOutcomes.complete()
+                            : FishingOutcomes.continueAndIgnore());
         }
 
         /** Stops in order; afterwards the database ends where the Safekeepers have it. */

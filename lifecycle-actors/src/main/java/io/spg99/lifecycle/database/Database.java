@@ -802,8 +802,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return switch (event) {
             case GenerationEvent.Accepting accepting -> onAccepting(database, accepting);
             case GenerationEvent.Configured configured -> onConfigured(database, configured);
-            case GenerationEvent.Flushed flushed -> take(database, handoff.onFlushed(database, flushed));
-            case GenerationEvent.Exited exited -> take(database, handoff.onWriterEnded(database));
+            case GenerationEvent.HandOverPrepared ready -> take(database, handoff.onHandOverPrepared(database, ready));
+            case GenerationEvent.HandedOver over -> take(database, handoff.onWriterEnded(database));
             case GenerationEvent.Load load -> onLoad(database, load);
             case GenerationEvent.Ended ended -> onEnded(database, ended);
             case GenerationEvent.Followed followed -> late(followed);
@@ -820,8 +820,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case GenerationEvent.Accepting accepting -> take(database, handoff.onAccepting(database, accepting));
             case GenerationEvent.Configured configured -> take(database, handoff.onConfigured(database, configured));
             case GenerationEvent.Ended ended -> onCandidateEnded(database, ended.reason());
-            case GenerationEvent.Flushed flushed -> late(flushed);
-            case GenerationEvent.Exited exited -> late(exited);
+            case GenerationEvent.HandOverPrepared ready -> late(ready);
+            case GenerationEvent.HandedOver over -> late(over);
             case GenerationEvent.Load load -> late(load);
         };
     }

@@ -42,12 +42,12 @@ import java.util.function.Consumer;
  * state         it happens                          it does
  * STEADY        another profile is chosen           HandoffStarted; candidate spawned
  * PREPARING     the WAL's end is heard of           candidate: Recover, and follow from there
- * PREPARING     the candidate has caught up         writer: Flush
- * PREPARING     flushed, no long transaction        FreezeStarted; pools: Freeze
+ * PREPARING     the candidate has caught up         writer: PrepareHandOver
+ * PREPARING     it is ready, no long transaction    FreezeStarted; pools: Freeze
  * FREEZING      at once                             DrainStarted
  * DRAINING      Drained                             WriterStopping; writer: HandOver, pools: WriterGone
  * DRAINING      the limit passes                    HandoffPostponed; pools: Resume; again after a while
- * STOPPING_OLD  the writer has ended, or will not   CandidateStarting; quorum: Prepare
+ * STOPPING_OLD  HandedOver, or the limit passes     CandidateStarting; quorum: Prepare
  * STARTING_NEW  Prepared                            candidate: TakeOver
  * STARTING_NEW  Accepting                           pools: WriterComing; quorum: Follow
  * STARTING_NEW  Configured and Following            WriterSwitched; pools: WriterReady; HandoffCompleted
@@ -122,8 +122,8 @@ final class Handoff {
     /** The candidate was told where to begin. */
     private boolean recovering;
 
-    /** The writer was asked to flush, for the freeze that is about to be. */
-    private boolean flushing;
+    /** The writer was asked to get ready, for the freeze that is about to be. */
+    private boolean readying;
 
     /** A time to try again was set. */
     private boolean waiting;
@@ -171,7 +171,7 @@ final class Handoff {
     /** Forgets a handoff, and what was planned. */
     private void reset() {
         recovering = false;
-        flushing = false;
+        readying = false;
         accepting = Optional.empty();
         following = false;
         configured = OptionalInt.empty();
@@ -262,11 +262,11 @@ final class Handoff {
     }
 
     Step onFollowed(Existing database, GenerationEvent.Followed followed) {
-        if (database.scaleState() != ScaleState.PREPARING || waiting || flushing || !caughtUp(followed)) {
+        if (database.scaleState() != ScaleState.PREPARING || waiting || readying || !caughtUp(followed)) {
             return NOTHING;
         }
-        flushing = true;
-        return act(() -> world.tellWriter(GenerationCommand.Flush.INSTANCE));
+        readying = true;
+        return act(() -> world.tellWriter(GenerationCommand.PrepareHandOver.INSTANCE));
     }
 
     private boolean caughtUp(GenerationEvent.Followed followed) {
@@ -275,13 +275,13 @@ final class Handoff {
                 && followed.replayed().plus(timings.lagLimitBytes()).isAfter(Lsn.max(end, followed.received()));
     }
 
-    Step onFlushed(Existing database, GenerationEvent.Flushed flushed) {
-        if (database.scaleState() != ScaleState.PREPARING || !flushing) {
+    Step onHandOverPrepared(Existing database, GenerationEvent.HandOverPrepared ready) {
+        if (database.scaleState() != ScaleState.PREPARING || !readying) {
             return NOTHING;
         }
-        flushing = false;
+        readying = false;
         Optional<Duration> oldest =
-                flushed.oldestTransaction().filter(age -> age.compareTo(timings.longestTransaction()) > 0);
+                ready.oldestTransaction().filter(age -> age.compareTo(timings.longestTransaction()) > 0);
         if (oldest.isPresent()) {
             return postpone("a transaction has been running for " + oldest.get().toMillis() + " ms: it is waited for");
         }
@@ -332,7 +332,7 @@ final class Handoff {
 
     private Step postpone(String reason) {
         world.cancel(Timer.DRAIN);
-        flushing = false;
+        readying = false;
         waiting = true;
         freezes++;
         metrics.ended("postponed");
@@ -392,7 +392,7 @@ final class Handoff {
 
     // ---- the switch ----------------------------------------------------------------------------------------------
 
-    /** It writes no more, in order or not: what two Safekeepers have of it is where the candidate begins. */
+    /** What it may still write counts for nobody: what two Safekeepers have of it is where the candidate begins. */
     Step onWriterEnded(Existing database) {
         if (database.scaleState() != ScaleState.STOPPING_OLD) {
             return NOTHING;
@@ -401,7 +401,7 @@ final class Handoff {
         phase("stop");
         asking = true;
         return go(
-                "the writer has ended",
+                "the quorum has the last of the writer's WAL, or it has ended",
                 state -> {
                     world.start(Timer.SWITCH, timings.switchLimit());
                     world.prepare(state, state.scaling().candidate());

@@ -62,16 +62,16 @@ class HandoffTest {
         assertEquals(profile, world.accepted().targetProfile());
     }
 
-    /** A candidate that has caught up, and a writer that is asked to flush. */
+    /** A candidate that has caught up, and a writer that is asked to get ready. */
     private void prepare(int candidate) {
         await("candidate " + candidate + " recovers").until(() -> world.recovering.contains(candidate));
         assertTrue(world.started.getLast().prepareOnly());
         world.say(new GenerationEvent.Followed(candidate, END, END));
-        assertEquals(GenerationCommand.Flush.INSTANCE, world.generation.receiveMessage());
+        assertEquals(GenerationCommand.PrepareHandOver.INSTANCE, world.generation.receiveMessage());
     }
 
     private PoolsCommand.Freeze freeze() {
-        world.say(new GenerationEvent.Flushed(2, Optional.empty()));
+        world.say(new GenerationEvent.HandOverPrepared(2, Optional.empty()));
         return world.expectPools(PoolsCommand.Freeze.class);
     }
 
@@ -107,7 +107,7 @@ class HandoffTest {
         prepare(3);
         assertEquals("L3", world.started.getLast().profile().name());
         drained(freeze());
-        world.say(new GenerationEvent.Exited(2));
+        world.say(new GenerationEvent.HandedOver(2));
         takeOver(3);
         assertEquals(world.started.getLast().profile().serverConnections(), world.expectServerConnections());
         assertEquals(3, world.expectPools(PoolsCommand.WriterReady.class).generation());
@@ -152,14 +152,14 @@ class HandoffTest {
     void givenALongTransaction_whenTheCandidateHasCaughtUp_thenNobodyIsFrozenAndItIsTriedAgain() {
         scale(Profile.L2);
         prepare(3);
-        world.say(new GenerationEvent.Flushed(2, Optional.of(Duration.ofSeconds(12))));
+        world.say(new GenerationEvent.HandOverPrepared(2, Optional.of(Duration.ofSeconds(12))));
         assertTrue(world.expectWritten(DatabaseEvent.HandoffPostponed.class)
                 .reason()
                 .contains("12000 ms"));
         assertEquals(PoolsCommand.Resume.INSTANCE, world.expectPools(PoolsCommand.Resume.class));
         world.timePasses(Duration.ofSeconds(1));
         world.say(new GenerationEvent.Followed(3, END, END));
-        assertEquals(GenerationCommand.Flush.INSTANCE, world.generation.receiveMessage());
+        assertEquals(GenerationCommand.PrepareHandOver.INSTANCE, world.generation.receiveMessage());
         drained(freeze());
     }
 
@@ -215,7 +215,7 @@ class HandoffTest {
         scale(Profile.L2);
         prepare(3);
         drained(freeze());
-        world.say(new GenerationEvent.Exited(2));
+        world.say(new GenerationEvent.HandedOver(2));
         world.expectPrepareOf(3);
         world.ended(3, "killed");
         world.expectActivityQuestion().tell(world.activity(1, 1, 1));

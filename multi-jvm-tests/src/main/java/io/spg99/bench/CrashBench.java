@@ -102,8 +102,8 @@ final class CrashBench implements Runnable {
         try {
             bench.log(clients, Duration.ofSeconds(seconds + 5L), List.of("--protocol=prepared"), logs);
         } catch (IOException e) {
-            System.out.println("pgbench has lost its clients, as it should: "
-                    + e.getMessage().lines().findFirst().orElse(""));
+            String[] words = String.valueOf(e.getMessage()).split("\n", 2);
+            System.out.println("pgbench has lost its clients, as it should: " + words[0]);
         }
     }
 

@@ -32,7 +32,7 @@ import picocli.CommandLine.Option;
         name = "cold-start",
         description = "Time from connect on a stopped database to the first row, beside a local start of PostgreSQL.",
         mixinStandardHelpOptions = true)
-final class ColdStartBench implements Runnable {
+final class ColdStartBench extends Benchmark {
 
     private static final String QUERY = "SELECT count(*) FROM small";
     private static final Pattern PHASE =
@@ -73,18 +73,11 @@ final class ColdStartBench implements Runnable {
     private int pauseMillis;
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            System.out.println("starting the platform and a local PostgreSQL in " + directory);
-            try (DevProcess dev = DevProcess.start(directory.resolve("dev"));
-                    LocalPostgres local = LocalPostgres.create(directory.resolve("local"))) {
-                measure(dev, local);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed: " + e, e);
+    void measure(Path directory) throws Exception {
+        System.out.println("starting the platform and a local PostgreSQL in " + directory);
+        try (DevProcess dev = DevProcess.start(directory.resolve("dev"));
+                LocalPostgres local = LocalPostgres.create(directory.resolve("local"))) {
+            measure(dev, local);
         }
     }
 

@@ -30,7 +30,7 @@ import picocli.CommandLine.Option;
         name = "commit",
         description = "Throughput and latency of pgbench TPC-B, beside stock PostgreSQL alone and with three standbys.",
         mixinStandardHelpOptions = true)
-final class CommitBench implements Runnable {
+final class CommitBench extends Benchmark {
 
     private static final String SAME_DURABILITY = "stock, 3 standbys, ANY 2";
     private static final Duration STREAMING_LIMIT = Duration.ofSeconds(60);
@@ -61,21 +61,8 @@ final class CommitBench implements Runnable {
     private String protocol;
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            System.out.println("starting the platform, PostgreSQL, and PostgreSQL with standbys in " + directory);
-            try {
-                measure(directory);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed: " + e, e);
-        }
-    }
-
-    private void measure(Path directory) throws Exception {
+    void measure(Path directory) throws Exception {
+        System.out.println("starting the platform, PostgreSQL, and PostgreSQL with standbys in " + directory);
         List<LocalPostgres> servers = new ArrayList<>();
         // One open connection keeps the database from falling asleep while the others are filled.
         try (DevProcess dev = DevProcess.start(directory.resolve("dev"));

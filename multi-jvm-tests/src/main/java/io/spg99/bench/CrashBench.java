@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.PostgresProcesses;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -30,7 +29,7 @@ import picocli.CommandLine.Option;
         name = "crash",
         description = "Time from the crash of a busy writer to the first new commit through the Gateway.",
         mixinStandardHelpOptions = true)
-final class CrashBench implements Runnable {
+final class CrashBench extends Benchmark {
 
     private static final Duration HEAL_LIMIT = Duration.ofMinutes(5);
 
@@ -50,17 +49,10 @@ final class CrashBench implements Runnable {
     private int clients;
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            System.out.println("starting the platform in " + directory);
-            try (DevProcess dev = DevProcess.start(directory.resolve("dev"), "--idle-timeout", "never")) {
-                measure(dev, directory);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed: " + e, e);
+    void measure(Path directory) throws Exception {
+        System.out.println("starting the platform in " + directory);
+        try (DevProcess dev = DevProcess.start(directory.resolve("dev"), "--idle-timeout", "never")) {
+            measure(dev, directory);
         }
     }
 

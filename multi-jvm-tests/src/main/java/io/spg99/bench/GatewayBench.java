@@ -2,7 +2,6 @@ package io.spg99.bench;
 
 import io.spg99.cluster.pki.PlatformPki;
 import io.spg99.storage.tls.TlsIdentity;
-import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.JavaProcess;
 import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.ProcessOutput;
@@ -31,7 +30,7 @@ import picocli.CommandLine.Option;
         name = "gateway",
         description = "Throughput, latency and CPU time of the Gateway, beside PgBouncer and a direct connection.",
         mixinStandardHelpOptions = true)
-final class GatewayBench implements Runnable {
+final class GatewayBench extends Benchmark {
 
     static final String DATABASE = "postgres";
 
@@ -107,21 +106,8 @@ final class GatewayBench implements Runnable {
     private int warmUp;
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            System.out.println("starting PostgreSQL and the poolers in " + directory);
-            try {
-                measure(directory);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed: " + e, e);
-        }
-    }
-
-    private void measure(Path directory) throws IOException {
+    void measure(Path directory) throws IOException {
+        System.out.println("starting PostgreSQL and the poolers in " + directory);
         try (LocalPostgres server = LocalPostgres.create(directory.resolve("server"))) {
             PlatformPki pki = PlatformPki.open(directory.resolve("pki"), Clock.systemUTC());
             TlsIdentity identity = pki.gatewayServer(List.of("127.0.0.1"));

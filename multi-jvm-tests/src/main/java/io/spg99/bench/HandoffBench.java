@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -33,7 +32,7 @@ import picocli.CommandLine.Option;
         name = "handoff",
         description = "The pause that clients see when the profile changes, beside that of a stop and a start.",
         mixinStandardHelpOptions = true)
-final class HandoffBench implements Runnable {
+final class HandoffBench extends Benchmark {
 
     private static final Duration SCALE_LIMIT = Duration.ofSeconds(60);
 
@@ -73,17 +72,10 @@ final class HandoffBench implements Runnable {
     private record Event(Instant from, Instant to, String profile) {}
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            try (DevProcess dev = DevProcess.start(
-                    directory.resolve("dev"), "--idle-timeout", "never", "-Dspg99.lifecycle.handoff.cooldown=1s")) {
-                measure(dev, directory);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed: " + e, e);
+    void measure(Path directory) throws Exception {
+        try (DevProcess dev = DevProcess.start(
+                directory.resolve("dev"), "--idle-timeout", "never", "-Dspg99.lifecycle.handoff.cooldown=1s")) {
+            measure(dev, directory);
         }
     }
 

@@ -5,7 +5,6 @@ import io.spg99.storage.readthrough.ReadThrough;
 import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.readthrough.RelationFile;
-import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.LocalPostgres;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -39,7 +38,7 @@ import picocli.CommandLine.Option;
         name = "read",
         description = "Cold scans and point reads through the cache, and select-only beside stock PostgreSQL.",
         mixinStandardHelpOptions = true)
-final class ReadBench implements Runnable {
+final class ReadBench extends Benchmark {
 
     private static final int ROWS_PER_SCALE = 100_000;
     private static final int POINT_READS = 300;
@@ -65,20 +64,7 @@ final class ReadBench implements Runnable {
     private int clients;
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            try {
-                measure(directory);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed", e);
-        }
-    }
-
-    private void measure(Path directory) throws Exception {
+    void measure(Path directory) throws Exception {
         Path libraries = Files.createDirectory(
                 directory.resolve("lib"),
                 PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwxr-xr-x")));

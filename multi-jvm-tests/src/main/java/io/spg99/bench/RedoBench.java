@@ -3,7 +3,6 @@ package io.spg99.bench;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.Statement;
@@ -23,7 +22,7 @@ import picocli.CommandLine.Option;
         name = "redo",
         description = "Throughput of a writer with and without the Pageserver, and how far that lags.",
         mixinStandardHelpOptions = true)
-final class RedoBench implements Runnable {
+final class RedoBench extends Benchmark {
 
     private static final Duration CATCH_UP_LIMIT = Duration.ofMinutes(10);
 
@@ -43,19 +42,12 @@ final class RedoBench implements Runnable {
     private int clients;
 
     @Override
-    public void run() {
-        try {
-            Path directory = DevProcess.temporaryDirectory();
-            System.out.println("starting two platforms, with and without a Pageserver, in " + directory);
-            try (DevProcess with = DevProcess.start(directory.resolve("with"));
-                    DevProcess without =
-                            DevProcess.start(directory.resolve("without"), Map.of("SPG99_WAL_FOR_SNAPSHOT", "1 TiB"))) {
-                measure(with, without);
-            } finally {
-                LocalPostgres.deleteTree(directory);
-            }
-        } catch (Exception e) {
-            throw new IllegalStateException("the benchmark failed: " + e, e);
+    void measure(Path directory) throws Exception {
+        System.out.println("starting two platforms, with and without a Pageserver, in " + directory);
+        try (DevProcess with = DevProcess.start(directory.resolve("with"));
+                DevProcess without =
+                        DevProcess.start(directory.resolve("without"), Map.of("SPG99_WAL_FOR_SNAPSHOT", "1 TiB"))) {
+            measure(with, without);
         }
     }
 

@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -43,7 +43,7 @@ class BadInputIT {
     @AfterAll
     static void stop() throws IOException {
         dev.close();
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     private static Socket gateway() throws IOException {

@@ -2,8 +2,8 @@ package io.spg99.tests;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 
@@ -23,7 +23,7 @@ class BulkLoadIT {
 
             load.verify();
         } finally {
-            LocalPostgres.deleteTree(directory);
+            FileTree.delete(directory);
         }
     }
 }

@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -43,7 +43,7 @@ class ClientProgramsIT {
     @AfterAll
     static void stop() throws IOException {
         dev.close();
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     private static Process launch(String... command) throws IOException {

@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.JavaProcess;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.PostgresProcesses;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -37,7 +37,7 @@ class DevContractIT {
 
     @AfterEach
     void removeDirectory() throws IOException {
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     private record Outcome(int exitCode, String output) {}

@@ -5,9 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.PostgresProcesses;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -44,7 +44,7 @@ class MainJobIT {
     @AfterAll
     static void stop() throws IOException {
         dev.close();
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     /** A tenant and one database in it, made through the API. */

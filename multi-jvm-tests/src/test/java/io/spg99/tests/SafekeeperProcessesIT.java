@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.SafekeeperProcess;
 import java.io.IOException;
 import java.net.InetAddress;
@@ -50,7 +50,7 @@ class SafekeeperProcessesIT {
     void endEverything() throws IOException {
         launched.forEach(Process::destroyForcibly);
         safekeepers.values().forEach(SafekeeperProcess::close);
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     private Process launchDev() throws IOException {

@@ -266,6 +266,11 @@ public final class Node {
     }
 
     private DatabaseServices computeServices(PlatformPki pki, Storage storage, Catalog catalog) throws IOException {
+        Config config = system.settings().config();
+        Map<Profile, io.spg99.compute.generation.Profile> profiles = Arrays.stream(Profile.values())
+                .collect(Collectors.toMap(
+                        Function.identity(),
+                        profile -> io.spg99.compute.generation.Profile.named(profile.name(), config)));
         BaseImages images = storage.images();
         TlsIdentity identity = pki.internal(TlsIdentity.COMPUTE);
         Path run = settings.postgres().resolve("run");
@@ -285,17 +290,11 @@ public final class Node {
                 new SafekeeperWal(identity, storage.objects()),
                 blocking,
                 Clock.systemUTC(),
-                ComputeSettings.withSpare(io.spg99.compute.generation.Profile.named(
-                        Profile.L1.name(), system.settings().config())));
+                ComputeSettings.withSpare(Objects.requireNonNull(profiles.get(Profile.L1))));
         resources.add(0, compute);
         compute.sweep();
         // Made while the rest starts: the first database would wait for it.
         CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
-        Config config = system.settings().config();
-        Map<Profile, io.spg99.compute.generation.Profile> profiles = Arrays.stream(Profile.values())
-                .collect(Collectors.toMap(
-                        Function.identity(),
-                        profile -> io.spg99.compute.generation.Profile.named(profile.name(), config)));
         return new DatabaseServices(
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 (spec, owner) -> ComputeGeneration.create(spec, compute, owner),

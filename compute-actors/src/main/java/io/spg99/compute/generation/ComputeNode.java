@@ -20,7 +20,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.SQLException;
 import java.time.Clock;
 import java.time.Duration;
@@ -542,11 +541,7 @@ public class ComputeNode implements AutoCloseable {
         if (UnixSocket.fits(pgdata.resolve(".s.PGSQL.65535"))) {
             return pgdata;
         }
-        Path directory = Files.createTempDirectory(
-                Path.of("/tmp"),
-                "spg99-",
-                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-        user.own(directory);
+        Path directory = user.createShortPrivateDirectory();
         user.writePrivate(pgdata.resolve(SOCKET_DIRECTORY), directory.toString().getBytes(StandardCharsets.UTF_8));
         return directory;
     }

@@ -24,7 +24,6 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.PosixFilePermissions;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -147,19 +146,14 @@ public final class ReadThroughCaches implements AutoCloseable {
         if (UnixSocket.fits(shared.resolve("socket"))) {
             user.createPrivateDirectory(shared);
         } else {
-            shared = Files.createTempDirectory(
-                    Path.of("/tmp"),
-                    "spg99-",
-                    PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-            user.own(shared);
+            shared = user.createShortPrivateDirectory();
         }
         user.writePrivate(directory.resolve(RECORD), shared.toString().getBytes(StandardCharsets.UTF_8));
     }
 
     /** What a server over a directory that was laid out must have in its environment. */
     Map<String, String> environment(Path directory) throws IOException {
-        return library.environment(shared(directory)
-                .orElseThrow(() -> new IOException("directory was not laid out: directory=" + directory)));
+        return library.environment(requireShared(directory));
     }
 
     private static Optional<Path> shared(Path directory) throws IOException {
@@ -168,7 +162,8 @@ public final class ReadThroughCaches implements AutoCloseable {
     }
 
     private static Path requireShared(Path directory) throws IOException {
-        return Path.of(Files.readString(directory.resolve(RECORD)));
+        return shared(directory)
+                .orElseThrow(() -> new IOException("directory was not laid out: directory=" + directory));
     }
 
     /** The directory is whole. */

@@ -1,6 +1,5 @@
 package io.spg99.tests.process;
 
-import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresProcess;
@@ -190,9 +189,5 @@ public final class LocalPostgres implements AutoCloseable {
     @Override
     public void close() throws IOException {
         stop();
-    }
-
-    public static void deleteTree(Path directory) throws IOException {
-        FileTree.delete(directory);
     }
 }

@@ -5,9 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.tests.ledger.Ledger;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.ProcessSignal;
 import java.io.IOException;
 import java.io.InputStream;
@@ -161,7 +161,7 @@ class DiskFaultsIT {
         database.execute("CREATE TABLE big (filler text)");
         try (Ledger ledger = database.openLedger(4, 50)) {
             platform.kill("sk3");
-            LocalPostgres.deleteTree(home);
+            FileTree.delete(home);
             Files.createDirectories(home);
             platform.start(
                     "sk3",
@@ -197,8 +197,8 @@ class DiskFaultsIT {
         } finally {
             // What was on its disk is lost: it must not come back with an older one.
             platform.kill("sk3");
-            LocalPostgres.deleteTree(home);
-            LocalPostgres.deleteTree(logs);
+            FileTree.delete(home);
+            FileTree.delete(logs);
         }
     }
 
@@ -323,7 +323,7 @@ class DiskFaultsIT {
             ledger.awaitProgress(50);
         }
         // As the operator does it with a file that nobody can read: it is filled from the others then.
-        LocalPostgres.deleteTree(control.resolveSibling(".").normalize());
+        FileTree.delete(control.resolveSibling(".").normalize());
         damagedControl.awaitAllFollow();
         platform.kill("sk1");
         for (Ledger ledger : ledgers) {

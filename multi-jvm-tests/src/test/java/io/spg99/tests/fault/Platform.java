@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.SafekeeperProcess;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -254,7 +254,7 @@ final class Platform implements AutoCloseable {
         for (FaultyLink link : links.values()) {
             link.close();
         }
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     /** Time since {@code begin}, a reading of {@link System#nanoTime}. */

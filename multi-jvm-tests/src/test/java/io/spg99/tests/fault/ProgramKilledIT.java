@@ -4,9 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.PostgresProcesses;
 import io.spg99.tests.process.ProcessSignal;
 import java.io.IOException;
@@ -97,7 +97,7 @@ class ProgramKilledIT {
     @AfterEach
     void endEverything() throws IOException {
         dev.process().destroyForcibly();
-        LocalPostgres.deleteTree(directory);
+        FileTree.delete(directory);
     }
 
     @Test

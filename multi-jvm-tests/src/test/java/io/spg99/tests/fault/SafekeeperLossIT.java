@@ -3,8 +3,8 @@ package io.spg99.tests.fault;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.ledger.Ledger;
-import io.spg99.tests.process.LocalPostgres;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -25,7 +25,7 @@ class SafekeeperLossIT {
         try (Ledger ledger = database.openLedger(CLIENTS, 200)) {
             database.awaitAllFollow();
             platform.kill("sk2");
-            LocalPostgres.deleteTree(platform.safekeeperDirectory("sk2"));
+            FileTree.delete(platform.safekeeperDirectory("sk2"));
             ledger.awaitProgress(200);
             platform.kill("sk1");
             platform.start("sk2").awaitReady();

@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.spg99.storage.file.FileTree;
 import io.spg99.tests.ledger.Ledger;
-import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.PostgresProcesses;
 import io.spg99.tests.process.ProcessSignal;
 import io.spg99.tests.process.WriterAgent;
@@ -142,7 +142,7 @@ class WriterFaultsIT {
                 for (long pid : PostgresProcesses.workingIn(elsewhere)) {
                     ProcessSignal.KILL.send(pid);
                 }
-                LocalPostgres.deleteTree(elsewhere);
+                FileTree.delete(elsewhere);
             }
             assertEquals(0, database.number("SELECT count(*) FROM ledger WHERE client = 99"));
             ledger.stop();

@@ -118,6 +118,16 @@ public record OsUser(String name, int uid, int gid, boolean switched) {
         return directory;
     }
 
+    /** The same in {@code /tmp}, under a name that leaves room for that of a socket. */
+    public Path createShortPrivateDirectory() throws IOException {
+        Path directory = Files.createTempDirectory(
+                Path.of("/tmp"),
+                "spg99-",
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        own(directory);
+        return directory;
+    }
+
     /** Makes a file or directory this user's. */
     public void own(Path path) throws IOException {
         if (switched) {

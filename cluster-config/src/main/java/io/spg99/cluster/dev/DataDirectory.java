@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.spg99.cluster.files.DurableFiles;
 import io.spg99.cluster.input.UserError;
+import io.spg99.storage.file.FileTree;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.channels.FileChannel;
@@ -11,12 +12,9 @@ import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
-import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.SecureRandom;
 import java.util.Base64;
@@ -236,37 +234,17 @@ public final class DataDirectory implements AutoCloseable {
     private static void deleteAllBut(Path root, String kept) throws IOException {
         Path postgres = root.resolve("postgres");
         if (Files.isSymbolicLink(postgres) && Files.isDirectory(postgres)) {
-            deleteTree(Files.readSymbolicLink(postgres));
+            FileTree.delete(Files.readSymbolicLink(postgres));
         }
         try (Stream<Path> content = Files.list(root)) {
             for (Path path : content.toList()) {
                 // The marker last: until then the directory is known as ours.
                 if (!path.endsWith(kept) && !path.endsWith(MARKER)) {
-                    deleteTree(path);
+                    FileTree.delete(path);
                 }
             }
         }
         Files.deleteIfExists(root.resolve(MARKER));
-    }
-
-    private static void deleteTree(Path tree) throws IOException {
-        Files.walkFileTree(tree, new SimpleFileVisitor<>() {
-            @Override
-            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                Files.delete(file);
-                return FileVisitResult.CONTINUE;
-            }
-
-            @Override
-            public FileVisitResult postVisitDirectory(Path directory, @Nullable IOException failure)
-                    throws IOException {
-                if (failure != null) {
-                    throw failure;
-                }
-                Files.delete(directory);
-                return FileVisitResult.CONTINUE;
-            }
-        });
     }
 
     private static void closeQuietly(@Nullable FileChannel channel) {

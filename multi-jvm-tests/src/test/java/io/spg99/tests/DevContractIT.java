@@ -118,7 +118,11 @@ class DevContractIT {
                 .atMost(Duration.ofSeconds(5))
                 .until(() -> PostgresProcesses.workingBelow(data).isEmpty());
         ledger.stop();
-        try (DevProcess again = DevProcess.start(data)) {
+        Process starting = DevProcess.launch(data);
+        Awaitility.await("the killed program's dev.json to be gone")
+                .atMost(Duration.ofSeconds(20))
+                .until(() -> !Files.exists(data.resolve("dev.json")));
+        try (DevProcess again = DevProcess.ready(starting, data)) {
             assertEquals(dev.password(), again.password());
             assertEquals(dev.get("api_key"), again.get("api_key"));
             assertEquals(

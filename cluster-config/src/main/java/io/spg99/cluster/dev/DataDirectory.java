@@ -77,7 +77,10 @@ public final class DataDirectory implements AutoCloseable {
             for (String part : List.of("objects", "safekeepers", "logs")) {
                 DurableFiles.createPrivateDirectory(root.resolve(part));
             }
-            return new DataDirectory(root, instance, lockFile);
+            DataDirectory opened = new DataDirectory(root, instance, lockFile);
+            // Of an earlier run: who waits for it waits for this one's.
+            Files.deleteIfExists(opened.devFile());
+            return opened;
         } catch (AccessDeniedException e) {
             closeQuietly(lockFile);
             throw new UserError("cannot write to %s: give this user access, or choose another directory with --data DIR"

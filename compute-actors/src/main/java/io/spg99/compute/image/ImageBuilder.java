@@ -42,12 +42,11 @@ final class ImageBuilder {
      * nobody may run. "postgres" is a name that users may want; one with a dash is none of theirs.
      */
     private static final List<String> IN_TEMPLATE1 = List.of(
-            "CREATE DATABASE " + BaseImages.USER_DATABASE + " TEMPLATE template0",
+            // Before any ordinary object: its object ids are below 16384, and pg_dump leaves it out.
+            "CREATE EXTENSION " + Extension.NAME,
+            "CREATE DATABASE " + BaseImages.USER_DATABASE + " TEMPLATE template1",
             "CREATE DATABASE \"" + BaseImages.AGENT_DATABASE + "\" TEMPLATE template0",
             "DROP DATABASE postgres");
-
-    /** Before any ordinary object: its object ids are below 16384, and pg_dump leaves it out. */
-    private static final List<String> IN_USER_DATABASE = List.of("CREATE EXTENSION " + Extension.NAME);
 
     private static final List<String> IN_AGENT_DATABASE = List.of(
             "UPDATE pg_database SET datistemplate = false",
@@ -88,7 +87,6 @@ final class ImageBuilder {
                 "--no-instructions");
         Extension.install(binaries);
         singleUser(pgdata, "template1", IN_TEMPLATE1);
-        singleUser(pgdata, BaseImages.USER_DATABASE, IN_USER_DATABASE);
         singleUser(pgdata, BaseImages.AGENT_DATABASE, IN_AGENT_DATABASE);
         ImageInfo info = inspect(key, pgdata);
         strip(pgdata);

@@ -29,8 +29,11 @@ public final class Ledger implements AutoCloseable {
     private static final int ACCOUNTS = 64;
     private static final long OPENING = 1000;
 
+    /** Accounts are locked in the order of their ids, whatever order they are found in: transfers never deadlock. */
     private static final String TRANSFER = """
-            WITH moved AS (UPDATE account SET balance = balance + CASE id WHEN ? THEN ? ELSE ? END WHERE id IN (?, ?))
+            WITH locked AS (SELECT id FROM account WHERE id IN (?, ?) ORDER BY id FOR UPDATE),
+            moved AS (UPDATE account SET balance = balance + CASE account.id WHEN ? THEN ? ELSE ? END
+                FROM locked WHERE account.id = locked.id)
             INSERT INTO ledger (client, sequence, source, target, amount) VALUES (?, ?, ?, ?, ?)
             RETURNING (SELECT coalesce(max(sequence), 0) FROM ledger WHERE client = ?)""";
 
@@ -207,10 +210,10 @@ public final class Ledger implements AutoCloseable {
         private void transfer(PreparedStatement statement, Transfer transfer) throws SQLException {
             int parameter = 0;
             statement.setInt(++parameter, transfer.from());
+            statement.setInt(++parameter, transfer.to());
+            statement.setInt(++parameter, transfer.from());
             statement.setLong(++parameter, -transfer.amount());
             statement.setLong(++parameter, transfer.amount());
-            statement.setInt(++parameter, transfer.from());
-            statement.setInt(++parameter, transfer.to());
             statement.setInt(++parameter, transfer.client());
             statement.setInt(++parameter, transfer.sequence());
             statement.setInt(++parameter, transfer.from());

@@ -26,6 +26,13 @@ import java.util.Objects;
  */
 public final class UnixSocket extends Socket {
 
+    /**
+     * The read timeout with which PgJDBC looks whether something has arrived ({@code PGStream.hasMessagePending}), in
+     * milliseconds. A socket under a stream that is looked at between two commits must not take it by its word: each
+     * look would cost each commit that millisecond.
+     */
+    public static final int PROBE_MILLIS = 1;
+
     private static final int BUFFER = 8192;
 
     /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
@@ -81,6 +88,9 @@ public final class UnixSocket extends Socket {
                     int count = channel.read(into);
                     if (count != 0 || length == 0) {
                         return count;
+                    }
+                    if (timeoutMillis == PROBE_MILLIS) {
+                        throw new SocketTimeoutException("nothing has been received");
                     }
                     await(readable, timeoutMillis);
                 }

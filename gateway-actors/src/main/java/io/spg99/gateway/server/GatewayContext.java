@@ -3,6 +3,7 @@ package io.spg99.gateway.server;
 import io.netty.channel.ChannelFactory;
 import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.unix.DomainSocketChannel;
+import io.spg99.gateway.cancel.CancelRelay;
 import io.spg99.gateway.lease.GatewayRegistry;
 import io.spg99.gateway.login.MockVerifiers;
 import io.spg99.gateway.login.TenantDirectory;
@@ -10,13 +11,17 @@ import java.security.SecureRandom;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.pekko.actor.typed.ActorRef;
 
+import org.apache.pekko.actor.typed.ActorSystem;
 /**
  * What all connections of one Gateway share.
  *
  * @param sockets     makes the channels of backend connections
+ * @param system      of the cluster that its Gateways are in
  * @param unixSockets the same for writers on this machine; empty where Netty has no native transport
  * @param connections open client connections, for the orderly stop
  * @param preAuth     how many of them have not logged in
@@ -26,6 +31,7 @@ import org.apache.pekko.actor.typed.ActorRef;
  */
 record GatewayContext(
         GatewaySettings settings,
+        ActorSystem<?> system,
         CurrentTls currentTls,
         TenantDirectory tenants,
         MockVerifiers mocks,
@@ -46,3 +52,19 @@ record GatewayContext(
         return currentTls.get();
     }
 }
+
+    /** Cancels what a session of this Gateway does; false if none has this key. */
+    CompletionStage<Boolean> cancelHere(int processId, int secret) {
+        return cancelKeys
+                .find(processId, secret)
+                .<CompletionStage<Boolean>>map(session -> session.cancel().thenApply(done -> true))
+                .orElseGet(() -> CompletableFuture.completedFuture(false));
+    }
+
+    /** The same on whatever Gateway has the session. */
+    CompletionStage<Boolean> cancel(int processId, int secret) {
+        boolean here = processId < 0 || cancelKeys.find(processId, secret).isPresent();
+        return here
+                ? cancelHere(processId, secret)
+                : CancelRelay.forward(system, CancelKeys.tag(processId), processId, secret);
+    }

@@ -22,6 +22,7 @@ import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.util.concurrent.Future;
+import io.spg99.gateway.cancel.CancelRelay;
 import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.GatewayRegistry;
 import io.spg99.gateway.lease.LeaseMetrics;
@@ -65,13 +66,19 @@ public final class GatewayServer {
     private final GatewayContext context;
     private final Channel listener;
     /** Looks for other certificates, again and again. */
+    private final ActorRef<CancelRelay.Command> cancels;
     private final Cancellable reload;
 
     private final AtomicBoolean stopping = new AtomicBoolean();
     private final CompletableFuture<Done> stopped = new CompletableFuture<>();
 
     private GatewayServer(
-            MultiThreadIoEventLoopGroup loops, GatewayContext context, Channel listener, Cancellable reload) {
+            MultiThreadIoEventLoopGroup loops,
+            GatewayContext context,
+            Channel listener,
+            ActorRef<CancelRelay.Command> cancels,
+            Cancellable reload) {
+        this.cancels = cancels;
         this.reload = reload;
         this.loops = loops;
         this.context = context;
@@ -134,6 +141,7 @@ public final class GatewayServer {
                 epoll ? EpollServerSocketChannel::new : NioServerSocketChannel::new;
         GatewayContext context = new GatewayContext(
                 settings,
+                system,
                 tls,
                 tenants,
                 mocks,
@@ -151,6 +159,8 @@ public final class GatewayServer {
         context.metrics().countIdle(metrics, context.pools());
         new ServerBootstrap()
                 .group(loops)
+        ActorRef<CancelRelay.Command> cancels = system.systemActorOf(
+                CancelRelay.create(context.cancelKeys().tag(), context::cancelHere), name + "-cancels", Props.empty());
                 .channelFactory(listeners)
                 .option(ChannelOption.SO_BACKLOG, BACKLOG)
                 .option(ChannelOption.SO_REUSEADDR, true)
@@ -170,7 +180,7 @@ public final class GatewayServer {
                                         tls::check,
                                         system.dispatchers().lookup(DispatcherSelector.blocking()));
                         GatewayServer server =
-                                new GatewayServer(loops, context, ((ChannelFuture) bound).channel(), reload);
+                                new GatewayServer(loops, context, ((ChannelFuture) bound).channel(), cancels, reload);
                         LOG.info(
                                 "Gateway {} listens on {}:{}, TLS by {}, {}",
                                 name,
@@ -182,6 +192,7 @@ public final class GatewayServer {
                     } else {
                         registry.tell(new GatewayRegistry.Stop(() -> {}));
                         started.completeExceptionally(new IOException(
+                        cancels.tell(CancelRelay.Stop.INSTANCE);
                                 "the Gateway cannot listen on " + settings.host() + ":" + settings.port()
                                         + "; choose another port or stop the program that uses it",
                                 bound.cause()));
@@ -205,6 +216,7 @@ public final class GatewayServer {
         reload.cancel();
         listener.close().addListener(closed -> {
             context.connections().forEach(ClientConnection::shutdown);
+        cancels.tell(CancelRelay.Stop.INSTANCE);
             long deadline = System.nanoTime() + timeout.toNanos();
             awaitClosed(deadline);
         });

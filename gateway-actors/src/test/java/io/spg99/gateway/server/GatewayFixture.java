@@ -15,7 +15,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -30,6 +29,7 @@ final class GatewayFixture {
     final PrometheusMeterRegistry metrics = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     final TestPostgres postgres;
     final GatewayServer server;
+    private final DatabaseLeases leases;
     volatile boolean directoryDown;
 
     GatewayFixture(TestPostgres postgres, String overrides) throws Exception {
@@ -42,12 +42,13 @@ final class GatewayFixture {
             throws Exception {
         this.postgres = postgres;
         databases = new FakeDatabases(postgres.port());
-        server = GatewayServer.start(
-                        actors.system(),
-                        settings(postgres, overrides),
-                        directory(),
-                        leases.apply(actors, databases),
-                        metrics)
+        this.leases = leases.apply(actors, databases);
+        server = start(overrides);
+    }
+
+    /** One more Gateway of the same cluster, counted with the first. */
+    GatewayServer start(String overrides) throws Exception {
+        return GatewayServer.start(actors.system(), settings(postgres, overrides), directory(), leases, metrics)
                 .toCompletableFuture()
                 .get(20, TimeUnit.SECONDS);
     }
@@ -79,14 +80,8 @@ final class GatewayFixture {
                 .toStored();
         TenantDirectory.Tenant tenant =
                 new TenantDirectory.Tenant(TestPostgres.USER, verifier, Map.of(TestPostgres.DATABASE, "db-1"));
-        return user -> find(user, tenant);
-    }
-
-    private CompletionStage<Optional<TenantDirectory.Tenant>> find(String user, TenantDirectory.Tenant tenant) {
-        return directoryDown
-                ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
-                : CompletableFuture.completedFuture(
-                        user.equals(tenant.pgUser()) ? Optional.of(tenant) : Optional.empty());
+        return user -> CompletableFuture.completedFuture(
+                user.equals(tenant.pgUser()) ? Optional.of(tenant) : Optional.empty());
     }
 
     Properties properties() {

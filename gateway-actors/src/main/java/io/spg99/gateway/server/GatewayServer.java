@@ -27,6 +27,7 @@ import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.GatewayRegistry;
 import io.spg99.gateway.lease.LeaseMetrics;
 import io.spg99.gateway.lease.LeaseSettings;
+import io.spg99.gateway.login.LoginBackoff;
 import io.spg99.gateway.login.MockVerifiers;
 import io.spg99.gateway.login.TenantDirectory;
 import java.io.IOException;
@@ -65,8 +66,8 @@ public final class GatewayServer {
     private final MultiThreadIoEventLoopGroup loops;
     private final GatewayContext context;
     private final Channel listener;
-    /** Looks for other certificates, again and again. */
     private final ActorRef<CancelRelay.Command> cancels;
+    /** Looks for other certificates, again and again. */
     private final Cancellable reload;
 
     private final AtomicBoolean stopping = new AtomicBoolean();
@@ -140,11 +141,12 @@ public final class GatewayServer {
         ChannelFactory<ServerSocketChannel> listeners =
                 epoll ? EpollServerSocketChannel::new : NioServerSocketChannel::new;
         GatewayContext context = new GatewayContext(
-                settings,
                 system,
+                settings,
                 tls,
                 tenants,
                 mocks,
+                new LoginBackoff(settings.backoff(), System::nanoTime),
                 registry,
                 new GatewayMetrics(metrics),
                 new CancelKeys(random),
@@ -157,10 +159,10 @@ public final class GatewayServer {
                 new AtomicLong(),
                 new ServerPools(() -> (EventLoop) loops.next()));
         context.metrics().countIdle(metrics, context.pools());
-        new ServerBootstrap()
-                .group(loops)
         ActorRef<CancelRelay.Command> cancels = system.systemActorOf(
                 CancelRelay.create(context.cancelKeys().tag(), context::cancelHere), name + "-cancels", Props.empty());
+        new ServerBootstrap()
+                .group(loops)
                 .channelFactory(listeners)
                 .option(ChannelOption.SO_BACKLOG, BACKLOG)
                 .option(ChannelOption.SO_REUSEADDR, true)
@@ -190,9 +192,9 @@ public final class GatewayServer {
                                 epoll ? "epoll" : "NIO");
                         started.complete(server);
                     } else {
+                        cancels.tell(CancelRelay.Stop.INSTANCE);
                         registry.tell(new GatewayRegistry.Stop(() -> {}));
                         started.completeExceptionally(new IOException(
-                        cancels.tell(CancelRelay.Stop.INSTANCE);
                                 "the Gateway cannot listen on " + settings.host() + ":" + settings.port()
                                         + "; choose another port or stop the program that uses it",
                                 bound.cause()));
@@ -214,9 +216,9 @@ public final class GatewayServer {
             return stopped;
         }
         reload.cancel();
+        cancels.tell(CancelRelay.Stop.INSTANCE);
         listener.close().addListener(closed -> {
             context.connections().forEach(ClientConnection::shutdown);
-        cancels.tell(CancelRelay.Stop.INSTANCE);
             long deadline = System.nanoTime() + timeout.toNanos();
             awaitClosed(deadline);
         });

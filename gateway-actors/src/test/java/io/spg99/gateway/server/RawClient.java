@@ -101,6 +101,16 @@ final class RawClient implements AutoCloseable {
      * @return process id and secret for a cancel request
      */
     int[] logIn(String user, String database, String password) throws Exception {
+        sendPassword(user, database, password);
+        message();
+        message();
+        in.readByte();
+        in.readInt();
+        return new int[] {in.readInt(), in.readInt()};
+    }
+
+    /** TLS, startup packet, password; the answer is not read. */
+    void sendPassword(String user, String database, String password) throws Exception {
         sslRequest().answer();
         startTls().startup(3 << 16, Map.of("user", user, "database", database));
         message();
@@ -119,11 +129,6 @@ final class RawClient implements AutoCloseable {
             key[i] ^= signature[i];
         }
         sendSasl("", "c=biws," + fields[0] + ",p=" + Base64.getEncoder().encodeToString(key));
-        message();
-        message();
-        in.readByte();
-        in.readInt();
-        return new int[] {in.readInt(), in.readInt()};
     }
 
     private static byte[] hmac(byte[] key, String data) throws GeneralSecurityException {

@@ -106,7 +106,7 @@ public final class GatewayServer {
         loops.execute(() -> {
             try {
                 CurrentTls tls = CurrentTls.load(settings.tls());
-                listen(system, settings, tenants, databases, metrics, loops, tls, started);
+                listen(system, DescriptorLimit.apply(settings), tenants, databases, metrics, loops, tls, started);
             } catch (IOException | RuntimeException e) {
                 started.completeExceptionally(e);
             }

@@ -54,7 +54,10 @@ final class GatewayFixture {
     }
 
     static GatewaySettings settings(TestPostgres postgres, String overrides) {
-        TestCertificates certificates = postgres.certificates();
+        return settings(postgres.certificates(), overrides);
+    }
+
+    static GatewaySettings settings(TestCertificates certificates, String overrides) {
         Config tls = ConfigFactory.parseMap(Map.of(
                 "tls.server-certificate", certificates.certificate("gateway").toString(),
                 "tls.server-key", certificates.key("gateway").toString(),
@@ -76,6 +79,13 @@ final class GatewayFixture {
     }
 
     private TenantDirectory directory() {
+        TenantDirectory one = oneTenant();
+        return user -> directoryDown
+                ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
+                : one.find(user);
+    }
+
+    static TenantDirectory oneTenant() {
         String verifier = ScramVerifier.of(PASSWORD, new byte[] {1, 2, 3, 4, 5, 6, 7, 8}, 4096)
                 .toStored();
         TenantDirectory.Tenant tenant =

@@ -20,6 +20,7 @@ import javax.crypto.SecretKeyFactory;
 import javax.crypto.spec.PBEKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLSession;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
 import javax.net.ssl.X509TrustManager;
@@ -78,13 +79,23 @@ final class RawClient implements AutoCloseable {
     RawClient startTls() throws Exception {
         SSLContext context = SSLContext.getInstance("TLS");
         context.init(null, new TrustManager[] {new TrustAll()}, null);
+        return startTls(context, "TLSv1.3");
+    }
+
+    /** @param context sessions begun with it are resumed if the Gateway agrees */
+    RawClient startTls(SSLContext context, String version) throws IOException {
         SSLSocket tls =
                 (SSLSocket) context.getSocketFactory().createSocket(socket, "localhost", socket.getPort(), true);
+        tls.setEnabledProtocols(new String[] {version});
         tls.startHandshake();
         socket = tls;
         in = new DataInputStream(tls.getInputStream());
         out = new DataOutputStream(tls.getOutputStream());
         return this;
+    }
+
+    SSLSession tlsSession() {
+        return ((SSLSocket) socket).getSession();
     }
 
     /** Reads one message: its type, and its body with zeros as line ends. */
@@ -193,7 +204,7 @@ final class RawClient implements AutoCloseable {
         socket.close();
     }
 
-    private static final class TrustAll implements X509TrustManager {
+    static final class TrustAll implements X509TrustManager {
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String authType) {}
 

@@ -22,7 +22,7 @@ class LeaseMessagesTest {
                             new CancelRelay.Cancel(7, -7, canceler),
                             new CancelRelay.Outcome(true),
                             new LeaseCommand.Acquire("gw", replyTo),
-                            new LeaseCommand.Renew("gw", 2, 5, replyTo),
+                            new LeaseCommand.Renew("gw", 2, 5, 1, replyTo),
                             new LeaseCommand.Release("gw", 2),
                             new LeaseEvent.Coming(2, new WriterLocation("host", 5432, Optional.empty())),
                             new LeaseEvent.Granted(

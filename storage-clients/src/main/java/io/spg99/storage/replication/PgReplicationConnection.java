@@ -161,24 +161,7 @@ public final class PgReplicationConnection implements ReplicationConnection {
 
     @Override
     public @Nullable ReplicationMessage poll() throws ReplicationException {
-        ReplicationMessage message = read(false);
-        if (message == null && !ended() && arrived()) {
-            return read(true);
-        }
-        return message;
-    }
-
-    private boolean arrived() throws ReplicationException {
-        try {
-            return socket.getInputStream().available() > 0;
-        } catch (IOException e) {
-            throw new ReplicationException("connection lost", e);
-        }
-    }
-
-    private boolean ended() {
-        CopyDual stream = copy;
-        return stream == null || !stream.isActive();
+        return read(false);
     }
 
     private @Nullable ReplicationMessage read(boolean block) throws ReplicationException {

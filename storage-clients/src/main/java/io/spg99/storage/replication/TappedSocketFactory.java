@@ -9,9 +9,8 @@ import javax.net.SocketFactory;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Hands the TCP socket that PgJDBC makes under its TLS socket, or its Unix socket, to the thread that opens the connection. With it the
- * connection can be cut from another thread without waiting for PgJDBC's lock, and bytes that have arrived but are not
- * yet decrypted are seen: {@code SSLSocket} reports only what it has decrypted, one TLS record at a time.
+ * Hands the TCP socket that PgJDBC makes under its TLS socket, or its Unix socket, to the thread that opens the connection:
+ * with it the connection can be cut from another thread without waiting for PgJDBC's lock.
  */
 public final class TappedSocketFactory extends SocketFactory {
 
@@ -33,7 +32,7 @@ public final class TappedSocketFactory extends SocketFactory {
 
     @Override
     public Socket createSocket() throws IOException {
-        Socket socket = path == null ? new Socket() : new UnixSocket(path);
+        Socket socket = path == null ? new ProbedSocket() : new UnixSocket(path);
         LAST.set(socket);
         return socket;
     }

@@ -26,6 +26,32 @@ import java.util.Objects;
  */
 public final class UnixSocket extends Socket {
 
+    /**
+     * The read timeout with which PgJDBC looks whether something has arrived ({@code PGStream.hasMessagePending}), in
+     * milliseconds. A socket under a stream that is looked at between two commits must not take it by its word: each
+     * look would cost each commit that millisecond.
+     */
+    public static final int PROBE_MILLIS = 1;
+
+    /** The answer to such a look if there is nothing; without a stack trace, which would cost more than the look. */
+    public static final class NothingReceivedException extends SocketTimeoutException {
+
+        private static final long serialVersionUID = 1L;
+
+        @SuppressWarnings("StaticAssignmentOfThrowable") // it says nothing about where it was thrown
+        public static final NothingReceivedException INSTANCE = new NothingReceivedException();
+
+        private NothingReceivedException() {
+            super("nothing has been received");
+        }
+
+        @Override
+        @SuppressWarnings("NonSynchronizedOverridesSynchronized") // nothing is written
+        public Throwable fillInStackTrace() {
+            return this;
+        }
+    }
+
     private static final int BUFFER = 8192;
 
     /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
@@ -81,6 +107,9 @@ public final class UnixSocket extends Socket {
                     int count = channel.read(into);
                     if (count != 0 || length == 0) {
                         return count;
+                    }
+                    if (timeoutMillis == PROBE_MILLIS) {
+                        throw NothingReceivedException.INSTANCE;
                     }
                     await(readable, timeoutMillis);
                 }

@@ -1,6 +1,7 @@
 package io.spg99.gateway.server;
 
 import com.typesafe.config.Config;
+import io.spg99.gateway.login.LoginBackoff;
 import java.nio.file.Path;
 import java.time.Duration;
 
@@ -12,7 +13,15 @@ import java.time.Duration;
  * @param plaintext clients may do without TLS; nothing but {@link #withPlaintext} sets it
  */
 public record GatewaySettings(
-        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool, boolean plaintext) {
+        String host,
+        int port,
+        int ioThreads,
+        TlsFiles tls,
+        Times times,
+        Limits limits,
+        LoginBackoff.Settings backoff,
+        Pool pool,
+        boolean plaintext) {
 
     /**
      * @param serverCertificate PEM chain shown to clients
@@ -95,6 +104,12 @@ public record GatewaySettings(
                         gateway.getInt("max-login-message"),
                         gateway.getInt("max-pre-auth-connections"),
                         gateway.getInt("max-connections")),
+                new LoginBackoff.Settings(
+                        gateway.getInt("login-backoff.free-failures"),
+                        gateway.getDuration("login-backoff.first"),
+                        gateway.getDuration("login-backoff.longest"),
+                        gateway.getDuration("login-backoff.forget-after"),
+                        gateway.getInt("login-backoff.max-addresses")),
                 new Pool(
                         gateway.getInt("pool.size"),
                         gateway.getDuration("pool.reserve-delay"),
@@ -108,8 +123,12 @@ public record GatewaySettings(
                 false);
     }
 
+    GatewaySettings withLimits(Limits others) {
+        return new GatewaySettings(host, port, ioThreads, tls, times, others, backoff, pool, plaintext);
+    }
+
     /** For benchmarks: no configuration lets clients do without TLS. */
     public GatewaySettings withPlaintext() {
-        return new GatewaySettings(host, port, ioThreads, tls, times, limits, pool, true);
+        return new GatewaySettings(host, port, ioThreads, tls, times, limits, backoff, pool, true);
     }
 }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -464,6 +465,26 @@ class PoolingTest {
             }
             assertEquals("3", query(victim, "SELECT 3"));
         }
+    }
+
+    @Test
+    void givenClientThatWaitsForAServerConnection_thenTheDatabaseIsToldUntilItHasOne() throws Exception {
+        Connection one = connect();
+        Connection two = connect();
+        one.setAutoCommit(false);
+        query(one, "SELECT 1");
+        Future<String> waiting = clients.submit(() -> query(two, "SELECT 2"));
+        await("the client in the queue to be told of", () -> queueTold() == 1);
+        one.commit();
+        assertEquals("2", waiting.get(5, TimeUnit.SECONDS));
+        await("its end to be told of", () -> queueTold() == 0);
+    }
+
+    private static int queueTold() {
+        return gateway.databases.told(LeaseCommand.Renew.class).stream()
+                .reduce((before, last) -> last)
+                .map(LeaseCommand.Renew::waiting)
+                .orElse(0);
     }
 
     // ---- another writer

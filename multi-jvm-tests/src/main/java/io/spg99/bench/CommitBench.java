@@ -33,6 +33,10 @@ import picocli.CommandLine.Option;
 final class CommitBench extends Benchmark {
 
     private static final String SAME_DURABILITY = "stock, 3 standbys, ANY 2";
+
+    /** Its shared_buffers and max_connections are, or exceed, what stock PostgreSQL begins with. */
+    private static final String PROFILE = "L2";
+
     private static final Duration STREAMING_LIMIT = Duration.ofSeconds(60);
 
     @Option(names = "--rounds", defaultValue = "5", description = "Interleaved rounds (default: ${DEFAULT-VALUE}).")
@@ -66,7 +70,7 @@ final class CommitBench extends Benchmark {
         List<LocalPostgres> servers = new ArrayList<>();
         // One open connection keeps the database from falling asleep while the others are filled.
         try (DevProcess dev = DevProcess.start(directory.resolve("dev"));
-                Connection awake = connect(dev)) {
+                Connection awake = awake(dev)) {
             LocalPostgres alone = LocalPostgres.create(directory.resolve("alone"));
             servers.add(alone);
             alone.start();
@@ -94,9 +98,13 @@ final class CommitBench extends Benchmark {
 
     private void measure(List<PgBench> peers, int count) throws IOException {
         Map<String, List<PgBench.Result>> results = new LinkedHashMap<>();
+        // pgbench prepares statements with calls that block a thread: one whose other clients are in transactions would
+        // wait
+        // for a server connection that these hold, with any pooler.
+        List<String> options = List.of("--protocol=" + protocol, "--jobs=" + count);
         for (int round = 0; round <= rounds; round++) { // the first one warms up
             for (PgBench peer : peers) {
-                PgBench.Result result = peer.run(count, Duration.ofSeconds(seconds), List.of("--protocol=" + protocol));
+                PgBench.Result result = peer.run(count, Duration.ofSeconds(seconds), options);
                 System.out.printf(
                         "%2d clients  round %d  %-28s %8.0f tps%s%n",
                         count, round, peer.name(), result.tps(), round == 0 ? "  (warm-up)" : "");
@@ -129,6 +137,11 @@ final class CommitBench extends Benchmark {
     static double median(double[] sorted) {
         int half = sorted.length / 2;
         return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+    }
+
+    private static Connection awake(DevProcess dev) throws SQLException {
+        HandoffBench.scale(dev, PROFILE);
+        return connect(dev);
     }
 
     static Connection connect(DevProcess dev) throws SQLException {

@@ -69,7 +69,7 @@ final class HandoffBench extends Benchmark {
     private List<String> profiles;
 
     /** @param from before the first step, {@code to} when the writer was switched */
-    private record Event(Instant from, Instant to, String profile) {}
+    record Event(Instant from, Instant to, String profile) {}
 
     @Override
     void measure(Path directory) throws Exception {
@@ -112,7 +112,7 @@ final class HandoffBench extends Benchmark {
         System.out.println(failures(output));
     }
 
-    private static Event scale(DevProcess dev, String profile) {
+    static Event scale(DevProcess dev, String profile) {
         ApiClient api = dev.api();
         Instant from = Instant.now();
         api.post(path(dev) + "/scale", "{\"profile\":\"" + profile + "\"}");

@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.net.Socket;
 import java.net.SocketException;
-import java.net.SocketTimeoutException;
 
 /** A TCP socket that answers PgJDBC's look for more ({@link UnixSocket#PROBE_MILLIS}) at once. */
 final class ProbedSocket extends Socket {
@@ -43,7 +42,7 @@ final class ProbedSocket extends Socket {
 
             private void probe() throws IOException {
                 if (timeoutMillis == UnixSocket.PROBE_MILLIS && available() == 0) {
-                    throw new SocketTimeoutException("nothing has been received");
+                    throw UnixSocket.NothingReceivedException.INSTANCE;
                 }
             }
         };

@@ -33,6 +33,25 @@ public final class UnixSocket extends Socket {
      */
     public static final int PROBE_MILLIS = 1;
 
+    /** The answer to such a look if there is nothing; without a stack trace, which would cost more than the look. */
+    public static final class NothingReceivedException extends SocketTimeoutException {
+
+        private static final long serialVersionUID = 1L;
+
+        @SuppressWarnings("StaticAssignmentOfThrowable") // it says nothing about where it was thrown
+        public static final NothingReceivedException INSTANCE = new NothingReceivedException();
+
+        private NothingReceivedException() {
+            super("nothing has been received");
+        }
+
+        @Override
+        @SuppressWarnings("NonSynchronizedOverridesSynchronized") // nothing is written
+        public Throwable fillInStackTrace() {
+            return this;
+        }
+    }
+
     private static final int BUFFER = 8192;
 
     /** sizeof(sockaddr_un.sun_path) - 1, in bytes. */
@@ -90,7 +109,7 @@ public final class UnixSocket extends Socket {
                         return count;
                     }
                     if (timeoutMillis == PROBE_MILLIS) {
-                        throw new SocketTimeoutException("nothing has been received");
+                        throw NothingReceivedException.INSTANCE;
                     }
                     await(readable, timeoutMillis);
                 }

@@ -13,6 +13,7 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         synopsisSubcommandLabel = "BENCHMARK",
         subcommands = {
+            ClientsBench.class,
             ColdStartBench.class,
             CommitBench.class,
             CrashBench.class,

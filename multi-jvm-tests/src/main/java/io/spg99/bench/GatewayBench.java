@@ -34,8 +34,8 @@ final class GatewayBench extends Benchmark {
 
     static final String DATABASE = "postgres";
 
-    private static final String USER = "local";
-    private static final String PASSWORD = "of-the-bench";
+    static final String USER = "local";
+    static final String PASSWORD = "of-the-bench";
     private static final int SERVER_CONNECTIONS = 20;
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
 
@@ -144,7 +144,7 @@ final class GatewayBench extends Benchmark {
         }
     }
 
-    private static Process startGateway(LocalPostgres server, Path pki) throws IOException {
+    static Process startGateway(LocalPostgres server, Path pki) throws IOException {
         return JavaProcess.start(List.of(
                 "bench",
                 "gateway-process",
@@ -155,9 +155,12 @@ final class GatewayBench extends Benchmark {
                 "--connections=" + SERVER_CONNECTIONS));
     }
 
+    static int port(Process gateway) {
+        return Integer.parseInt(ProcessOutput.of(gateway).awaitValue(GatewayProcess.READY, ';', START_LIMIT));
+    }
+
     private static Peer gatewayPeer(Process gateway) {
-        String port = ProcessOutput.of(gateway).awaitValue(GatewayProcess.READY, ';', START_LIMIT);
-        return new Peer("Gateway", Integer.parseInt(port), OptionalLong.of(gateway.pid()), true);
+        return new Peer("Gateway", port(gateway), OptionalLong.of(gateway.pid()), true);
     }
 
     private void measure(List<Peer> peers) throws IOException {

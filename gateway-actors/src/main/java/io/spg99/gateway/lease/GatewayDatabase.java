@@ -43,7 +43,7 @@ final class GatewayDatabase {
     record Checkout(LeaseHolder holder, int connections) implements Command {}
 
     /** The holder has so many of them now. */
-    record Count(LeaseHolder holder, int connections) implements Command {}
+    record Count(LeaseHolder holder, int connections, int waiting) implements Command {}
 
     record Draining(LeaseHolder holder, int freeze, int running, int pinned) implements Command {}
 
@@ -77,8 +77,11 @@ final class GatewayDatabase {
      */
     static final int MAX_AHEAD = 20;
 
-    /** @param generation the lease it was granted last; zero while it waits for one */
-    private record Holder(int connections, int generation) {
+    /**
+     * @param queue      clients that have waited for long
+     * @param generation the lease it was granted last; zero while it waits for one
+     */
+    private record Holder(int connections, int queue, int generation) {
         boolean waits() {
             return generation == 0;
         }
@@ -114,6 +117,8 @@ final class GatewayDatabase {
     private boolean acquiring;
     /** Counted connections at the last Renew. */
     private int countTold;
+    /** Clients in the queue at the last Renew. */
+    private int queueTold;
 
     private long checkouts;
 
@@ -181,7 +186,7 @@ final class GatewayDatabase {
 
     private void onCheckout(Checkout checkout) {
         checkouts++;
-        holders.put(checkout.holder(), new Holder(checkout.connections(), 0));
+        holders.put(checkout.holder(), new Holder(checkout.connections(), 0, 0));
         if (lease.isPresent() && !acquiring) {
             grantWaiting(lease.get());
         } else {
@@ -193,7 +198,7 @@ final class GatewayDatabase {
     private void onCount(Count count) {
         Holder holder = holders.get(count.holder());
         if (holder != null) {
-            holders.put(count.holder(), new Holder(count.connections(), holder.generation()));
+            holders.put(count.holder(), new Holder(count.connections(), count.waiting(), holder.generation()));
             renewIfChanged();
         }
     }
@@ -259,7 +264,7 @@ final class GatewayDatabase {
         if (holder == null) {
             return;
         }
-        holders.put(failed.holder(), new Holder(holder.connections(), 0));
+        holders.put(failed.holder(), new Holder(holder.connections(), 0, 0));
         Lease current = lease.orElse(null);
         if (current != null && current.generation() > failed.generation() && !acquiring) {
             grantWaiting(current);
@@ -390,7 +395,8 @@ final class GatewayDatabase {
 
     private void grantWaiting(Lease current) {
         for (LeaseHolder holder : waiting()) {
-            holders.computeIfPresent(holder, (same, state) -> new Holder(state.connections(), current.generation()));
+            holders.computeIfPresent(
+                    holder, (same, state) -> new Holder(state.connections(), state.queue(), current.generation()));
             holder.granted(current);
             frozen.ifPresent(holder::frozen);
         }
@@ -404,9 +410,9 @@ final class GatewayDatabase {
                 .toList();
     }
 
-    /** At once when the database starts or ceases to be in use; other changes of the number wait for the next Renew. */
+    /** At once when the database starts or ceases to be in use, or to have a queue; other changes wait for the next Renew. */
     private void renewIfChanged() {
-        if (countTold < 0 || (counted() == 0) != (countTold == 0)) {
+        if (countTold < 0 || (counted() == 0) != (countTold == 0) || (queue() == 0) != (queueTold == 0)) {
             renew();
         }
     }
@@ -414,8 +420,13 @@ final class GatewayDatabase {
     private void renew() {
         lease.ifPresent(current -> {
             countTold = counted();
-            tell(new LeaseCommand.Renew(settings.gateway(), current.generation(), countTold, events));
+            queueTold = queue();
+            tell(new LeaseCommand.Renew(settings.gateway(), current.generation(), countTold, queueTold, events));
         });
+    }
+
+    private int queue() {
+        return holders.values().stream().mapToInt(Holder::queue).sum();
     }
 
     private int counted() {

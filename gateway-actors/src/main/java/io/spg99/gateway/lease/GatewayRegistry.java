@@ -28,8 +28,12 @@ public final class GatewayRegistry {
      */
     public record Checkout(String databaseId, LeaseHolder holder, int connections) implements Command {}
 
-    /** The holder has so many of them now. */
-    public record Count(String databaseId, LeaseHolder holder, int connections) implements Command {}
+    /**
+     * The holder has so many of them now.
+     *
+     * @param waiting clients that have waited for a server connection for longer than it takes to open one
+     */
+    public record Count(String databaseId, LeaseHolder holder, int connections, int waiting) implements Command {}
 
     /** What still uses the writer, in answer to {@link LeaseHolder#frozen}. */
     public record Draining(String databaseId, LeaseHolder holder, int freeze, int running, int pinned)
@@ -87,7 +91,9 @@ public final class GatewayRegistry {
         switch (command) {
             case Checkout checkout -> onCheckout(checkout);
             case Count count ->
-                route(count.databaseId(), new GatewayDatabase.Count(count.holder(), count.connections()));
+                route(
+                        count.databaseId(),
+                        new GatewayDatabase.Count(count.holder(), count.connections(), count.waiting()));
             case Draining draining ->
                 route(
                         draining.databaseId(),

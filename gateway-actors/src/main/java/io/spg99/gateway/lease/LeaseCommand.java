@@ -28,9 +28,10 @@ public sealed interface LeaseCommand extends GatewayMessage {
      * Keeps the lease; makes it again if the database has forgotten it and the generation is still its writer.
      *
      * @param connections client connections that count as activity (not those of metrics exporters and health checks)
+     * @param waiting     clients that have waited for a server connection for longer than it takes to open one
      * @param replyTo     told {@link LeaseEvent.Revoked} if the generation is not the writer any longer
      */
-    record Renew(String gateway, int generation, int connections, ActorRef<LeaseEvent> replyTo)
+    record Renew(String gateway, int generation, int connections, int waiting, ActorRef<LeaseEvent> replyTo)
             implements LeaseCommand {}
 
     /**

@@ -39,9 +39,10 @@ public final class ConnectionPools {
 
     /**
      * @param connections counted client connections; empty until the Gateway's first Renew
+     * @param queue       clients that waited for a server connection at the last Renew
      * @param expires     when it is taken to be given back
      */
-    private record Held(ActorRef<LeaseEvent> replyTo, Optional<Integer> connections, Instant expires) {}
+    private record Held(ActorRef<LeaseEvent> replyTo, Optional<Integer> connections, int queue, Instant expires) {}
 
     /** @param expires when the wait is forgotten */
     private record Waiter(ActorRef<LeaseEvent> replyTo, Instant expires) {}
@@ -99,6 +100,8 @@ public final class ConnectionPools {
     private Instant idleSince;
 
     private Instant lastUsed;
+    /** As last told to the database. */
+    private int queueTold;
 
     private ConnectionPools(
             ActorRef<PoolsEvent> database, PoolsSettings settings, Clock clock, TimerScheduler<PoolsCommand> timers) {
@@ -176,7 +179,13 @@ public final class ConnectionPools {
 
     private void grant(String gateway, ActorRef<LeaseEvent> replyTo, PoolsCommand.WriterReady at) {
         Held before = leases.get(gateway);
-        leases.put(gateway, new Held(replyTo, before == null ? Optional.empty() : before.connections(), expiry()));
+        leases.put(
+                gateway,
+                new Held(
+                        replyTo,
+                        before == null ? Optional.empty() : before.connections(),
+                        before == null ? 0 : before.queue(),
+                        expiry()));
         replyTo.tell(granted(at));
         freezing.ifPresent(current -> replyTo.tell(frozen(current)));
         if (before == null) {
@@ -212,7 +221,12 @@ public final class ConnectionPools {
             return;
         }
         changeLeases(() -> leases.put(
-                renew.gateway(), new Held(renew.replyTo(), Optional.of(Math.max(0, renew.connections())), expiry())));
+                renew.gateway(),
+                new Held(
+                        renew.replyTo(),
+                        Optional.of(Math.max(0, renew.connections())),
+                        Math.max(0, renew.waiting()),
+                        expiry())));
     }
 
     private void onFreeze(PoolsCommand.Freeze freeze) {
@@ -325,7 +339,7 @@ public final class ConnectionPools {
             return;
         }
         waiting.forEach(
-                (gateway, waiter) -> leases.put(gateway, new Held(waiter.replyTo(), Optional.empty(), expiry())));
+                (gateway, waiter) -> leases.put(gateway, new Held(waiter.replyTo(), Optional.empty(), 0, expiry())));
         waiting.clear();
         tellShare("");
     }
@@ -394,6 +408,11 @@ public final class ConnectionPools {
         }
         if (usedBefore && !used) {
             idleSince = lastUsed;
+        }
+        int queue = leases.values().stream().mapToInt(Held::queue).sum();
+        if (queue != queueTold) {
+            queueTold = queue;
+            database.tell(new PoolsEvent.Queue(queue));
         }
     }
 

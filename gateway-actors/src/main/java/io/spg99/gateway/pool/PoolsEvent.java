@@ -13,6 +13,9 @@ public sealed interface PoolsEvent {
     /** A writer has been there for the idle timeout without a lease or a counted connection. */
     record Idle(int generation) implements PoolsEvent {}
 
+    /** Clients of all Gateways that wait for a server connection, which are too few; sent when that changes. Zero at first. */
+    record Queue(int clients) implements PoolsEvent {}
+
     /**
      * @param connections counted client connections over all Gateways
      * @param waiting     Gateways that wait for a writer

@@ -66,6 +66,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
     private static final SqlError WRITER_LOST = new SqlError("57P01", "the writer was lost; reconnect");
     private static final SqlError STOPPING =
             new SqlError("57P01", "terminating connection due to administrator command");
+    private static final SqlError IDLE_IN_TRANSACTION =
+            new SqlError("25P03", "terminating connection due to idle-in-transaction timeout");
     private static final SqlError UNKNOWN = new SqlError(
             "08007",
             "transaction resolution unknown: the connection was lost while a commit may have been in progress",
@@ -105,10 +107,16 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
     private boolean welcomed;
     private boolean told;
     private long waitingSinceNanos = System.nanoTime();
+    /** When it was first seen idle in the transaction it is in; zero if it was not, or has sent something since. */
+    private long idleInTransactionNanos;
     /** A channel's read is being handled: its end flushes. */
     private boolean reading;
     /** The client's query was cancelled while it waited: what is left of it is skipped. */
     private boolean skipping;
+    /** What is left of the message that is being skipped; zero before the first. */
+    private long skipBytes;
+    /** It is the one that ends the request. */
+    private boolean skipsLast;
 
     /** As the client's startup packet has them; what RESET goes back to. */
     private Settings base;
@@ -375,6 +383,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         on.ownSequences |= pool.sequences;
         ready(on);
         proceed();
+        if (phase == Phase.ACTIVE && early == null && transactionOver()) {
+            // What it was wanted for has been cancelled.
+            settle();
+        }
     }
 
     private void ready(ServerConnection on) {
@@ -407,6 +419,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             return;
         }
         reading = true;
+        idleInTransactionNanos = 0;
         ByteBuf before = early;
         if (before == null) {
             early = bytes;
@@ -435,10 +448,10 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
 
     /** Passes on what the client has sent, if now is the time. */
     private void proceed() {
-        while ((phase == Phase.IDLE || phase == Phase.ACTIVE) && early != null) {
+        while ((phase == Phase.IDLE || phase == Phase.ACTIVE || skipping) && early != null) {
             // A session that listens begins nothing either; one that is in the way may end what pins it.
             boolean frozen = phase == Phase.ACTIVE && pool.frozen() && !running() && !inTheWay();
-            if (requests.blocked() || frozen) {
+            if (!skipping && (requests.blocked() || frozen)) {
                 break;
             }
             if (!forward(early)) {
@@ -453,9 +466,9 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             return;
         }
         boolean full = early != null && early.readableBytes() > MAX_EARLY_BYTES;
-        if (full && waits()) {
+        if (full && waits() && !skipping) {
             client.config().setAutoRead(false);
-        } else if (!client.config().isAutoRead() && !waits() && serverWritable()) {
+        } else if (!client.config().isAutoRead() && (!waits() || skipping) && serverWritable()) {
             client.config().setAutoRead(true);
         }
         ServerConnection current = server;
@@ -475,8 +488,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
 
     /** @return whether to try again: a server connection has been found */
     private boolean forward(ByteBuf in) {
-        if (skipping && !skip(in)) {
-            return false;
+        if (skipping) {
+            return skip(in) && in.isReadable();
         }
         ServerConnection current = server;
         Optional<String> parsing =
@@ -636,6 +649,22 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         return answers.status() == Protocol.STATUS_IDLE && requests.quiet() && answers.atBoundary();
     }
 
+    /** To be called again and again: it is idle from the first time on that it is seen so. */
+    void endIfIdleInTransaction(long now, Duration limit) {
+        boolean idle = phase == Phase.ACTIVE
+                && early == null
+                && answers.status() != Protocol.STATUS_IDLE
+                && requests.quiet()
+                && answers.atBoundary();
+        if (!idle) {
+            idleInTransactionNanos = 0;
+        } else if (idleInTransactionNanos == 0) {
+            idleInTransactionNanos = now;
+        } else if (now - idleInTransactionNanos > limit.toNanos()) {
+            fail(IDLE_IN_TRANSACTION);
+        }
+    }
+
     private void onTransactionEnded() {
         ServerConnection current = server;
         if (current == null) {
@@ -747,15 +776,23 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         ServerConnection current = server;
         if (!welcomed && (phase == Phase.WAITING || phase == Phase.PREPARING)) {
             fail(CANCELED);
-        } else if (phase == Phase.WAITING) {
-            pool.withdraw(this);
-            phase = Phase.IDLE;
-            cancelWaiting();
         } else if (phase == Phase.ACTIVE && tracker.inFlight() && current != null) {
             cancelBackend(current).thenAccept(done::complete);
             return;
+        } else if (welcomed && queued()) {
+            cancelQueued();
         }
         done.complete(Done.getInstance());
+    }
+
+    /** The client has asked for something that no server connection has seen. */
+    private boolean queued() {
+        boolean unseen = switch (phase) {
+            case WAITING, PREPARING, ASKING -> true;
+            case ACTIVE -> transactionOver();
+            case JOINING, IDLE, ABANDONED, CLOSED -> false;
+        };
+        return unseen && !skipping && early != null && early.isReadable();
     }
 
     private CompletionStage<Done> cancelBackend(ServerConnection current) {
@@ -770,29 +807,40 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
                 });
     }
 
-    /** The request that waited is answered as if it had been cancelled while it ran. */
-    private void cancelWaiting() {
+    /** The request is answered as if it had been cancelled while it ran. A session that listens goes on waiting for that. */
+    private void cancelQueued() {
         skipping = true;
         connection.send(out -> ServerMessages.error(out, CANCELED_STATEMENT));
+        if (phase == Phase.WAITING && held.isEmpty()) {
+            pool.withdraw(this);
+            phase = Phase.IDLE;
+        }
         proceed();
     }
 
     /** Skips up to the end of the request: a simple query, or a Sync. False if that is not there yet. */
     private boolean skip(ByteBuf in) {
-        while (in.readableBytes() >= Protocol.HEADER_BYTES) {
-            byte type = in.getByte(in.readerIndex());
-            int total = in.getInt(in.readerIndex() + 1) + 1;
-            if (total < Protocol.HEADER_BYTES || in.readableBytes() < total) {
-                return total < Protocol.HEADER_BYTES;
-            }
-            in.skipBytes(total);
-            if (type == Protocol.QUERY || type == Protocol.FUNCTION_CALL || type == Protocol.SYNC) {
+        while (true) {
+            int now = (int) Math.min(skipBytes, in.readableBytes());
+            in.skipBytes(now);
+            skipBytes -= now;
+            if (skipBytes == 0 && skipsLast) {
                 skipping = false;
+                skipsLast = false;
                 connection.send(out -> ServerMessages.readyForQuery(out, Protocol.STATUS_IDLE));
                 return true;
             }
+            if (in.readableBytes() < Protocol.HEADER_BYTES) {
+                return false;
+            }
+            byte type = in.getByte(in.readerIndex());
+            skipBytes = in.getInt(in.readerIndex() + 1) + 1L;
+            if (skipBytes < Protocol.HEADER_BYTES) {
+                skipping = false;
+                return true;
+            }
+            skipsLast = type == Protocol.QUERY || type == Protocol.FUNCTION_CALL || type == Protocol.SYNC;
         }
-        return false;
     }
 
     // ---- losing the server connection

@@ -24,6 +24,8 @@ final class GatewayMetrics {
     private final Map<PinReason, Counter> pinned = new EnumMap<>(PinReason.class);
 
     final Counter loginFailures;
+    /** Password checks that waited, as there had been wrong passwords from the same address. */
+    final Counter loginDelays;
     /** Server connections that are logged in. */
     final AtomicInteger backends = new AtomicInteger();
 
@@ -38,6 +40,7 @@ final class GatewayMetrics {
             pinned.put(reason, registry.counter("spg99.session.pinned", "reason", reason.label()));
         }
         loginFailures = registry.counter("spg99.gateway.login.failures");
+        loginDelays = registry.counter("spg99.gateway.login.delays");
         registry.gauge("spg99.pool.total.conns", backends);
     }
 

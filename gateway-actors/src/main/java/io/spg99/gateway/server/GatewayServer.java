@@ -22,10 +22,12 @@ import io.netty.channel.socket.SocketChannel;
 import io.netty.channel.socket.nio.NioServerSocketChannel;
 import io.netty.channel.socket.nio.NioSocketChannel;
 import io.netty.util.concurrent.Future;
+import io.spg99.gateway.cancel.CancelRelay;
 import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.GatewayRegistry;
 import io.spg99.gateway.lease.LeaseMetrics;
 import io.spg99.gateway.lease.LeaseSettings;
+import io.spg99.gateway.login.LoginBackoff;
 import io.spg99.gateway.login.MockVerifiers;
 import io.spg99.gateway.login.TenantDirectory;
 import java.io.IOException;
@@ -64,6 +66,7 @@ public final class GatewayServer {
     private final MultiThreadIoEventLoopGroup loops;
     private final GatewayContext context;
     private final Channel listener;
+    private final ActorRef<CancelRelay.Command> cancels;
     /** Looks for other certificates, again and again. */
     private final Cancellable reload;
 
@@ -71,7 +74,12 @@ public final class GatewayServer {
     private final CompletableFuture<Done> stopped = new CompletableFuture<>();
 
     private GatewayServer(
-            MultiThreadIoEventLoopGroup loops, GatewayContext context, Channel listener, Cancellable reload) {
+            MultiThreadIoEventLoopGroup loops,
+            GatewayContext context,
+            Channel listener,
+            ActorRef<CancelRelay.Command> cancels,
+            Cancellable reload) {
+        this.cancels = cancels;
         this.reload = reload;
         this.loops = loops;
         this.context = context;
@@ -98,7 +106,7 @@ public final class GatewayServer {
         loops.execute(() -> {
             try {
                 CurrentTls tls = CurrentTls.load(settings.tls());
-                listen(system, settings, tenants, databases, metrics, loops, tls, started);
+                listen(system, DescriptorLimit.apply(settings), tenants, databases, metrics, loops, tls, started);
             } catch (IOException | RuntimeException e) {
                 started.completeExceptionally(e);
             }
@@ -133,10 +141,12 @@ public final class GatewayServer {
         ChannelFactory<ServerSocketChannel> listeners =
                 epoll ? EpollServerSocketChannel::new : NioServerSocketChannel::new;
         GatewayContext context = new GatewayContext(
+                system,
                 settings,
                 tls,
                 tenants,
                 mocks,
+                new LoginBackoff(settings.backoff(), System::nanoTime),
                 registry,
                 new GatewayMetrics(metrics),
                 new CancelKeys(random),
@@ -149,6 +159,8 @@ public final class GatewayServer {
                 new AtomicLong(),
                 new ServerPools(() -> (EventLoop) loops.next()));
         context.metrics().countIdle(metrics, context.pools());
+        ActorRef<CancelRelay.Command> cancels = system.systemActorOf(
+                CancelRelay.create(context.cancelKeys().tag(), context::cancelHere), name + "-cancels", Props.empty());
         new ServerBootstrap()
                 .group(loops)
                 .channelFactory(listeners)
@@ -170,7 +182,7 @@ public final class GatewayServer {
                                         tls::check,
                                         system.dispatchers().lookup(DispatcherSelector.blocking()));
                         GatewayServer server =
-                                new GatewayServer(loops, context, ((ChannelFuture) bound).channel(), reload);
+                                new GatewayServer(loops, context, ((ChannelFuture) bound).channel(), cancels, reload);
                         LOG.info(
                                 "Gateway {} listens on {}:{}, TLS by {}, {}",
                                 name,
@@ -180,6 +192,7 @@ public final class GatewayServer {
                                 epoll ? "epoll" : "NIO");
                         started.complete(server);
                     } else {
+                        cancels.tell(CancelRelay.Stop.INSTANCE);
                         registry.tell(new GatewayRegistry.Stop(() -> {}));
                         started.completeExceptionally(new IOException(
                                 "the Gateway cannot listen on " + settings.host() + ":" + settings.port()
@@ -203,6 +216,7 @@ public final class GatewayServer {
             return stopped;
         }
         reload.cancel();
+        cancels.tell(CancelRelay.Stop.INSTANCE);
         listener.close().addListener(closed -> {
             context.connections().forEach(ClientConnection::shutdown);
             long deadline = System.nanoTime() + timeout.toNanos();

@@ -1,6 +1,7 @@
 package io.spg99.gateway.server;
 
 import com.typesafe.config.Config;
+import io.spg99.gateway.login.LoginBackoff;
 import java.nio.file.Path;
 import java.time.Duration;
 
@@ -12,7 +13,15 @@ import java.time.Duration;
  * @param plaintext clients may do without TLS; nothing but {@link #withPlaintext} sets it
  */
 public record GatewaySettings(
-        String host, int port, int ioThreads, TlsFiles tls, Times times, Limits limits, Pool pool, boolean plaintext) {
+        String host,
+        int port,
+        int ioThreads,
+        TlsFiles tls,
+        Times times,
+        Limits limits,
+        LoginBackoff.Settings backoff,
+        Pool pool,
+        boolean plaintext) {
 
     /**
      * @param serverCertificate PEM chain shown to clients
@@ -32,6 +41,7 @@ public record GatewaySettings(
             String backendName,
             Duration reloadInterval) {}
 
+    /** @param idleTransaction zero for no limit */
     public record Times(
             Duration login,
             Duration wake,
@@ -39,7 +49,8 @@ public record GatewaySettings(
             Duration backendConnect,
             Duration backendReconnect,
             Duration acquireRetry,
-            Duration abandonedQueryGrace) {}
+            Duration abandonedQueryGrace,
+            Duration idleTransaction) {}
 
     /** Bytes, and numbers of connections. */
     public record Limits(int startupPacket, int loginMessage, int preAuthConnections, int connections) {}
@@ -89,12 +100,19 @@ public record GatewaySettings(
                         gateway.getDuration("backend-connect-timeout"),
                         gateway.getDuration("backend-reconnect-delay"),
                         gateway.getDuration("acquire-retry"),
-                        gateway.getDuration("abandoned-query-grace")),
+                        gateway.getDuration("abandoned-query-grace"),
+                        gateway.getDuration("idle-transaction-timeout")),
                 new Limits(
                         gateway.getInt("max-startup-packet"),
                         gateway.getInt("max-login-message"),
                         gateway.getInt("max-pre-auth-connections"),
                         gateway.getInt("max-connections")),
+                new LoginBackoff.Settings(
+                        gateway.getInt("login-backoff.free-failures"),
+                        gateway.getDuration("login-backoff.first"),
+                        gateway.getDuration("login-backoff.longest"),
+                        gateway.getDuration("login-backoff.forget-after"),
+                        gateway.getInt("login-backoff.max-addresses")),
                 new Pool(
                         gateway.getInt("pool.size"),
                         gateway.getDuration("pool.reserve-delay"),
@@ -108,8 +126,12 @@ public record GatewaySettings(
                 false);
     }
 
+    GatewaySettings withLimits(Limits others) {
+        return new GatewaySettings(host, port, ioThreads, tls, times, others, backoff, pool, plaintext);
+    }
+
     /** For benchmarks: no configuration lets clients do without TLS. */
     public GatewaySettings withPlaintext() {
-        return new GatewaySettings(host, port, ioThreads, tls, times, limits, pool, true);
+        return new GatewaySettings(host, port, ioThreads, tls, times, limits, backoff, pool, true);
     }
 }

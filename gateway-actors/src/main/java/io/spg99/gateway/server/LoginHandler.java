@@ -15,6 +15,7 @@ import io.spg99.gateway.wire.FrameDecoder;
 import io.spg99.gateway.wire.SaslMessages;
 import io.spg99.gateway.wire.ServerMessages;
 import io.spg99.gateway.wire.SqlError;
+import java.time.Duration;
 import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -50,6 +51,8 @@ final class LoginHandler extends ByteToMessageDecoder {
         ASKING_DIRECTORY,
         FIRST,
         LAST,
+        /** The password check waits: there were wrong ones from the same address. */
+        DELAYED,
         DONE
     }
 
@@ -138,9 +141,9 @@ final class LoginHandler extends ByteToMessageDecoder {
             in.skipBytes(in.readableBytes());
             return;
         }
-        if (state == State.ASKING_DIRECTORY) {
+        if (state == State.ASKING_DIRECTORY || state == State.DELAYED) {
             if (in.readableBytes() > gateway.settings().limits().loginMessage()) {
-                connection.fatal(SqlError.protocolViolation("message before the authentication request"));
+                connection.fatal(SqlError.protocolViolation("unexpected message during authentication"));
             }
             return;
         }
@@ -182,24 +185,48 @@ final class LoginHandler extends ByteToMessageDecoder {
         }
     }
 
-    private void onLast(ChannelHandlerContext ctx, ScramExchange exchange, Decoded<byte[]> decoded)
-            throws ScramExchange.ScramException {
+    private void onLast(ChannelHandlerContext ctx, ScramExchange exchange, Decoded<byte[]> decoded) {
         switch (decoded) {
             case Decoded.NeedMore<byte[]> more -> {}
             case Decoded.Malformed<byte[]> malformed -> connection.fatal(malformed.error());
             case Decoded.Message<byte[]> message -> {
-                byte[] answer = exchange.last(message.value());
-                if (tenant.isEmpty()) {
-                    throw new IllegalStateException("a password fitted a mock verifier");
+                Duration delay = gateway.backoff().delay(connection.channel.remoteAddress(), user);
+                if (delay.isZero()) {
+                    check(ctx, exchange, message.value());
+                } else {
+                    gateway.metrics().loginDelays.increment();
+                    state = State.DELAYED;
+                    connection.after(delay, () -> {
+                        if (!connection.closing()) {
+                            check(ctx, exchange, message.value());
+                        }
+                    });
                 }
-                onAuthenticated(ctx, tenant.get(), answer);
             }
         }
+    }
+
+    private void check(ChannelHandlerContext ctx, ScramExchange exchange, byte[] response) {
+        byte[] answer;
+        try {
+            answer = exchange.last(response);
+        } catch (ScramExchange.ScramException e) {
+            onScramFailure(e);
+            return;
+        }
+        if (tenant.isEmpty()) {
+            throw new IllegalStateException("a password fitted a mock verifier");
+        }
+        gateway.backoff().succeeded(connection.channel.remoteAddress(), user);
+        onAuthenticated(ctx, tenant.get(), answer);
     }
 
     private void onScramFailure(ScramExchange.ScramException failure) {
         gateway.metrics().loginFailures.increment();
         boolean password = failure.sqlState().equals("28P01");
+        if (password) {
+            gateway.backoff().failed(connection.channel.remoteAddress(), user);
+        }
         connection.fatal(new SqlError(
                 failure.sqlState(),
                 password

@@ -97,6 +97,8 @@ final class ServerPool implements LeaseHolder {
     private boolean closed;
     /** Sessions that count as activity, as told to the database. */
     private int counted;
+    /** Sessions that had waited for longer than the reserve delay, as told to the database. */
+    private int queued;
 
     private @Nullable Future<?> tick;
     private @Nullable Future<?> linger;
@@ -229,7 +231,7 @@ final class ServerPool implements LeaseHolder {
     }
 
     private void tellCount() {
-        gateway.registry().tell(new GatewayRegistry.Count(databaseId, this, counted));
+        gateway.registry().tell(new GatewayRegistry.Count(databaseId, this, counted, queued));
     }
 
     private void onLingered() {
@@ -746,8 +748,23 @@ final class ServerPool implements LeaseHolder {
 
     // ---- time
 
+    /** Only a wait for more server connections is load; the others are for the database to end. */
+    private void lookAtQueue() {
+        int late = lease == null || frozen()
+                ? 0
+                : (int) waiting.stream()
+                        .takeWhile(session ->
+                                session.waitedNanos() > limits.reserveDelay().toNanos())
+                        .count();
+        if (late != queued) {
+            queued = late;
+            tellCount();
+        }
+    }
+
     private void onTick() {
         long now = System.nanoTime();
+        lookAtQueue();
         Duration notice = gateway.settings().times().wakeNotice();
         Duration limit = lease == null
                 ? gateway.settings().times().wake()
@@ -769,6 +786,15 @@ final class ServerPool implements LeaseHolder {
             gateway.metrics().checkoutTimeouts.increment();
             session.fail(error);
         });
+        Duration longestIdle = gateway.settings().times().idleTransaction();
+        if (!longestIdle.isZero()) {
+            List.copyOf(servers).forEach(server -> {
+                ClientSession user = server.session();
+                if (user != null) {
+                    user.endIfIdleInTransaction(now, longestIdle);
+                }
+            });
+        }
         for (ServerConnection first = idle.peekFirst();
                 first != null
                         && now - first.idleSinceNanos > limits.serverIdle().toNanos();

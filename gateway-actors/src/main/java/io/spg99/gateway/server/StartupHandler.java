@@ -12,7 +12,6 @@ import io.spg99.gateway.wire.SqlError;
 import io.spg99.gateway.wire.StartupDecoder;
 import io.spg99.gateway.wire.StartupPacket;
 import java.util.List;
-import java.util.Optional;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -108,16 +107,16 @@ final class StartupHandler extends ByteToMessageDecoder {
 
     /** The client is told nothing but the end of the connection, which comes when the request has been delivered. */
     private void onCancel(ChannelHandlerContext ctx, StartupPacket.CancelRequest cancel) {
-        Optional<ClientSession> session = connection.gateway.cancelKeys().find(cancel.processId(), cancel.secretKey());
-        if (session.isEmpty()) {
-            LOG.info(
-                    "session {}: cancel request fits no session, remote={}",
-                    connection.id,
-                    ctx.channel().remoteAddress());
+        connection.gateway.cancel(cancel.processId(), cancel.secretKey()).whenComplete((found, failure) -> {
+            if (failure != null || !found) {
+                LOG.info(
+                        "session {}: cancel request fits no session, remote={}{}",
+                        connection.id,
+                        ctx.channel().remoteAddress(),
+                        failure == null ? "" : ", " + failure);
+            }
             ctx.close();
-            return;
-        }
-        session.get().cancel().whenComplete((done, failure) -> ctx.close());
+        });
     }
 
     private void onStartup(ChannelHandlerContext ctx, StartupPacket.Startup startup) {

@@ -1,5 +1,6 @@
 package io.spg99.gateway.lease;
 
+import io.spg99.gateway.cancel.CancelRelay;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
@@ -7,7 +8,7 @@ import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.typed.ActorRef;
 import org.junit.jupiter.api.Test;
 
-/** Leases are spoken of between nodes: every message survives the wire. */
+/** Leases and cancel requests are spoken of between nodes: every message survives the wire. */
 class LeaseMessagesTest {
 
     @Test
@@ -15,9 +16,13 @@ class LeaseMessagesTest {
         ActorTestKit actors = ActorTestKit.create();
         try {
             ActorRef<LeaseEvent> replyTo = actors.<LeaseEvent>createTestProbe().ref();
+            ActorRef<CancelRelay.Outcome> canceler =
+                    actors.<CancelRelay.Outcome>createTestProbe().ref();
             List.of(
+                            new CancelRelay.Cancel(7, -7, canceler),
+                            new CancelRelay.Outcome(true),
                             new LeaseCommand.Acquire("gw", replyTo),
-                            new LeaseCommand.Renew("gw", 2, 5, replyTo),
+                            new LeaseCommand.Renew("gw", 2, 5, 1, replyTo),
                             new LeaseCommand.Release("gw", 2),
                             new LeaseEvent.Coming(2, new WriterLocation("host", 5432, Optional.empty())),
                             new LeaseEvent.Granted(

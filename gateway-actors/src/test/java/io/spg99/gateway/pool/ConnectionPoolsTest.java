@@ -87,7 +87,7 @@ class ConnectionPoolsTest {
     }
 
     private void renew(String gateway, int generation, int connections, TestProbe<LeaseEvent> probe) {
-        gateway(new LeaseCommand.Renew(gateway, generation, connections, probe.ref()));
+        gateway(new LeaseCommand.Renew(gateway, generation, connections, 0, probe.ref()));
     }
 
     private void ready(int generation) {
@@ -288,6 +288,23 @@ class ConnectionPoolsTest {
         assertEquals(1, activity().leases());
         gateway(new LeaseCommand.Release("one", 3));
         assertEquals(0, activity().leases());
+    }
+
+    @Test
+    void givenClientsThatWaitForServerConnections_thenTheirNumberIsToldWhenItChanges() {
+        ready(2);
+        acquire("one", one);
+        acquire("two", two);
+        gateway(new LeaseCommand.Renew("one", 2, 5, 2, one.ref()));
+        database.expectMessage(new PoolsEvent.Queue(2));
+        gateway(new LeaseCommand.Renew("two", 2, 5, 1, two.ref()));
+        database.expectMessage(new PoolsEvent.Queue(3));
+        gateway(new LeaseCommand.Renew("two", 2, 9, 1, two.ref()));
+        database.expectNoMessage(A_MOMENT);
+        gateway(new LeaseCommand.Release("one", 2));
+        database.expectMessage(new PoolsEvent.Queue(1));
+        pools.tell(new PoolsCommand.WriterGone(LeaseEvent.Reason.WRITER_LOST));
+        database.expectMessage(new PoolsEvent.Queue(0));
     }
 
     @Test

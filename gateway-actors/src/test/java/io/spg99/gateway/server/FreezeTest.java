@@ -3,6 +3,7 @@ package io.spg99.gateway.server;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -123,6 +124,28 @@ class FreezeTest {
             freeze(LONG);
             drained();
             pools.tell(PoolsCommand.Resume.INSTANCE);
+        }
+    }
+
+    @Test
+    void givenListenerWhoseQueryIsHeldBack_whenCancelled_then57014AndItGoesOnListening() throws Exception {
+        try (Connection listener = gateway.connect();
+                Statement statement = listener.createStatement()) {
+            execute(listener, "LISTEN something");
+            freeze(LONG);
+            drained();
+            Future<SQLException> held =
+                    clients.submit(() -> assertThrows(SQLException.class, () -> statement.execute("SELECT 1 / 0")));
+            // Whether it has come there is not told: a request that finds nothing to cancel is repeated.
+            Awaitility.await("the end of the query")
+                    .atMost(Duration.ofSeconds(10))
+                    .until(() -> {
+                        statement.cancel();
+                        return held.isDone();
+                    });
+            assertEquals("57014", held.get().getSQLState());
+            pools.tell(PoolsCommand.Resume.INSTANCE);
+            assertEquals("t", query(listener, "SELECT count(*) = 1 FROM pg_listening_channels()"));
         }
     }
 

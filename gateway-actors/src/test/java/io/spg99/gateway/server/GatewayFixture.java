@@ -15,7 +15,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -30,6 +29,7 @@ final class GatewayFixture {
     final PrometheusMeterRegistry metrics = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     final TestPostgres postgres;
     final GatewayServer server;
+    private final DatabaseLeases leases;
     volatile boolean directoryDown;
 
     GatewayFixture(TestPostgres postgres, String overrides) throws Exception {
@@ -42,18 +42,22 @@ final class GatewayFixture {
             throws Exception {
         this.postgres = postgres;
         databases = new FakeDatabases(postgres.port());
-        server = GatewayServer.start(
-                        actors.system(),
-                        settings(postgres, overrides),
-                        directory(),
-                        leases.apply(actors, databases),
-                        metrics)
+        this.leases = leases.apply(actors, databases);
+        server = start(overrides);
+    }
+
+    /** One more Gateway of the same cluster, counted with the first. */
+    GatewayServer start(String overrides) throws Exception {
+        return GatewayServer.start(actors.system(), settings(postgres, overrides), directory(), leases, metrics)
                 .toCompletableFuture()
                 .get(20, TimeUnit.SECONDS);
     }
 
     static GatewaySettings settings(TestPostgres postgres, String overrides) {
-        TestCertificates certificates = postgres.certificates();
+        return settings(postgres.certificates(), overrides);
+    }
+
+    static GatewaySettings settings(TestCertificates certificates, String overrides) {
         Config tls = ConfigFactory.parseMap(Map.of(
                 "tls.server-certificate", certificates.certificate("gateway").toString(),
                 "tls.server-key", certificates.key("gateway").toString(),
@@ -75,18 +79,19 @@ final class GatewayFixture {
     }
 
     private TenantDirectory directory() {
+        TenantDirectory one = oneTenant();
+        return user -> directoryDown
+                ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
+                : one.find(user);
+    }
+
+    static TenantDirectory oneTenant() {
         String verifier = ScramVerifier.of(PASSWORD, new byte[] {1, 2, 3, 4, 5, 6, 7, 8}, 4096)
                 .toStored();
         TenantDirectory.Tenant tenant =
                 new TenantDirectory.Tenant(TestPostgres.USER, verifier, Map.of(TestPostgres.DATABASE, "db-1"));
-        return user -> find(user, tenant);
-    }
-
-    private CompletionStage<Optional<TenantDirectory.Tenant>> find(String user, TenantDirectory.Tenant tenant) {
-        return directoryDown
-                ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
-                : CompletableFuture.completedFuture(
-                        user.equals(tenant.pgUser()) ? Optional.of(tenant) : Optional.empty());
+        return user -> CompletableFuture.completedFuture(
+                user.equals(tenant.pgUser()) ? Optional.of(tenant) : Optional.empty());
     }
 
     Properties properties() {

@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
 import java.util.Map;
+import java.util.Properties;
 import java.util.Random;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -64,6 +65,62 @@ class HostileClientsTest {
                 Statement statement = connection.createStatement();
                 ResultSet rows = statement.executeQuery("SELECT 1")) {
             assertTrue(rows.next());
+        }
+    }
+
+    @Test
+    void givenWrongPasswordsFromOneAddress_thenItsChecksWaitLongerAndARightOneStillLogsIn() throws Exception {
+        start("login-backoff { free-failures = 2, first = 300ms, longest = 600ms }");
+        logInWrongly("nobody_here");
+        logInWrongly("nobody_else");
+        assertEquals(0, delays());
+        assertTrue(logInWrongly("nobody_here") >= 300);
+        assertTrue(logInWrongly("nobody_here") >= 600);
+        assertTrue(logInWrongly("nobody_here") >= 600);
+        assertEquals(3, delays());
+
+        long began = System.nanoTime();
+        assertServes();
+        assertTrue(System.nanoTime() - began >= Duration.ofMillis(600).toNanos());
+        assertServes();
+        assertEquals(4, delays());
+        logInWrongly(TestPostgres.USER);
+        assertServes();
+        assertEquals(5, delays());
+    }
+
+    private double delays() {
+        return gateway().metrics.counter("spg99.gateway.login.delays").count();
+    }
+
+    /** Milliseconds until the answer. */
+    private long logInWrongly(String user) {
+        Properties properties = gateway().properties();
+        properties.setProperty("user", user);
+        properties.setProperty("password", "wrong");
+        long began = System.nanoTime();
+        SQLException error = assertThrows(SQLException.class, () -> gateway().connect(properties));
+        assertEquals("28P01", error.getSQLState());
+        return Duration.ofNanos(System.nanoTime() - began).toMillis();
+    }
+
+    @Test
+    void givenManyWrongPasswordsThatWait_thenTheyHaveNoThreadAndOthersAreServed() throws Exception {
+        start("login-backoff { free-failures = 0, first = 5s, longest = 5s }");
+        assertServes();
+        logInWrongly("nobody_here");
+        int threads = Thread.activeCount();
+        Deque<RawClient> waiting = new ArrayDeque<>();
+        for (int i = 0; i < 100; i++) {
+            RawClient client = raw();
+            waiting.push(client);
+            client.sendPassword("nobody_here", TestPostgres.DATABASE, "wrong");
+        }
+        Awaitility.await("all of them to wait").until(() -> delays() == 100);
+        assertServes();
+        assertTrue(Thread.activeCount() < threads + 50, "a thread each");
+        for (RawClient client : waiting) {
+            client.close();
         }
     }
 

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -71,6 +72,28 @@ class PoolingTest {
     private static void limit(int serverConnections) {
         gateway.databases.serverConnections(serverConnections);
         gateway.databases.awake();
+    }
+
+    @Test
+    void givenAClientThatIsIdleInATransaction_whenTheLimitPasses_then25P03AndTheNextHasTheServerConnection()
+            throws Exception {
+        GatewayFixture strict = new GatewayFixture(
+                postgres, "pool.linger = 0s, idle-transaction-timeout = 300ms, wake-notice-after = 100ms");
+        strict.databases.serverConnections(1);
+        strict.databases.awake();
+        try (Connection idle = strict.connect();
+                Connection next = strict.connect()) {
+            execute(idle, "CREATE TABLE forgotten (n int)");
+            idle.setAutoCommit(false);
+            // It works for longer than it may be idle.
+            execute(idle, "INSERT INTO forgotten SELECT 1 FROM pg_sleep(0.6)");
+            assertEquals("0", query(next, "SELECT count(*) FROM forgotten"));
+            SQLException e = assertThrows(SQLException.class, () -> execute(idle, "SELECT 1"));
+            assertEquals("25P03", e.getSQLState());
+            execute(next, "DROP TABLE forgotten");
+        } finally {
+            strict.stop();
+        }
     }
 
     private Connection connect() throws SQLException {
@@ -464,6 +487,26 @@ class PoolingTest {
             }
             assertEquals("3", query(victim, "SELECT 3"));
         }
+    }
+
+    @Test
+    void givenClientThatWaitsForAServerConnection_thenTheDatabaseIsToldUntilItHasOne() throws Exception {
+        Connection one = connect();
+        Connection two = connect();
+        one.setAutoCommit(false);
+        query(one, "SELECT 1");
+        Future<String> waiting = clients.submit(() -> query(two, "SELECT 2"));
+        await("the client in the queue to be told of", () -> queueTold() == 1);
+        one.commit();
+        assertEquals("2", waiting.get(5, TimeUnit.SECONDS));
+        await("its end to be told of", () -> queueTold() == 0);
+    }
+
+    private static int queueTold() {
+        return gateway.databases.told(LeaseCommand.Renew.class).stream()
+                .reduce((before, last) -> last)
+                .map(LeaseCommand.Renew::waiting)
+                .orElse(0);
     }
 
     // ---- another writer

@@ -20,6 +20,7 @@ import javax.crypto.SecretKeyFactory;
 import javax.crypto.spec.PBEKeySpec;
 import javax.crypto.spec.SecretKeySpec;
 import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLSession;
 import javax.net.ssl.SSLSocket;
 import javax.net.ssl.TrustManager;
 import javax.net.ssl.X509TrustManager;
@@ -78,13 +79,23 @@ final class RawClient implements AutoCloseable {
     RawClient startTls() throws Exception {
         SSLContext context = SSLContext.getInstance("TLS");
         context.init(null, new TrustManager[] {new TrustAll()}, null);
+        return startTls(context, "TLSv1.3");
+    }
+
+    /** @param context sessions begun with it are resumed if the Gateway agrees */
+    RawClient startTls(SSLContext context, String version) throws IOException {
         SSLSocket tls =
                 (SSLSocket) context.getSocketFactory().createSocket(socket, "localhost", socket.getPort(), true);
+        tls.setEnabledProtocols(new String[] {version});
         tls.startHandshake();
         socket = tls;
         in = new DataInputStream(tls.getInputStream());
         out = new DataOutputStream(tls.getOutputStream());
         return this;
+    }
+
+    SSLSession tlsSession() {
+        return ((SSLSocket) socket).getSession();
     }
 
     /** Reads one message: its type, and its body with zeros as line ends. */
@@ -101,6 +112,16 @@ final class RawClient implements AutoCloseable {
      * @return process id and secret for a cancel request
      */
     int[] logIn(String user, String database, String password) throws Exception {
+        sendPassword(user, database, password);
+        message();
+        message();
+        in.readByte();
+        in.readInt();
+        return new int[] {in.readInt(), in.readInt()};
+    }
+
+    /** TLS, startup packet, password; the answer is not read. */
+    void sendPassword(String user, String database, String password) throws Exception {
         sslRequest().answer();
         startTls().startup(3 << 16, Map.of("user", user, "database", database));
         message();
@@ -119,11 +140,6 @@ final class RawClient implements AutoCloseable {
             key[i] ^= signature[i];
         }
         sendSasl("", "c=biws," + fields[0] + ",p=" + Base64.getEncoder().encodeToString(key));
-        message();
-        message();
-        in.readByte();
-        in.readInt();
-        return new int[] {in.readInt(), in.readInt()};
     }
 
     private static byte[] hmac(byte[] key, String data) throws GeneralSecurityException {
@@ -188,7 +204,7 @@ final class RawClient implements AutoCloseable {
         socket.close();
     }
 
-    private static final class TrustAll implements X509TrustManager {
+    static final class TrustAll implements X509TrustManager {
         @Override
         public void checkClientTrusted(X509Certificate[] chain, String authType) {}
 

@@ -174,6 +174,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private record Idle(int generation) implements Command {}
 
+    /** @param clients that wait for a server connection */
+    private record Queue(int clients) implements Command {}
+
     private record FromGeneration(GenerationEvent event) implements Command {}
 
     private record FromQuorum(QuorumEvent event) implements Command {}
@@ -288,6 +291,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         Optional<ColdStarts.Wake> wake = Optional.empty();
         Optional<Child> child = Optional.empty();
         final LoadWatch load;
+        /** Clients that wait for a server connection, as last heard. */
+        int queue;
+
         /** Why the autoscaler did what it did last. */
         Optional<String> decision = Optional.empty();
         /** Beside the child, during a handoff. */
@@ -375,6 +381,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return switch (event) {
             case PoolsEvent.Demand demand -> Wake.INSTANCE;
             case PoolsEvent.Idle idle -> new Idle(idle.generation());
+            case PoolsEvent.Queue queue -> new Queue(queue.clients());
             case PoolsEvent.Activity activity -> new PassivationInspected(Optional.of(activity));
         };
     }
@@ -440,6 +447,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case PassivationInspected inspected -> Effect().none();
             case Wake wake -> late(command);
             case Idle idle -> late(command);
+            case Queue queue -> late(command);
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
             case FromPageserver reply -> late(command);
@@ -475,6 +483,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case PassivationInspected inspected -> Effect().none();
             case Wake wake -> late(command);
             case Idle idle -> late(command);
+            case Queue queue -> late(command);
             case FromGeneration event -> late(command);
             case FromQuorum event -> late(command);
             case FromPageserver reply -> late(command);
@@ -504,6 +513,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Recovered recovered -> onRecovered(database);
             case Wake wake -> onWake(database);
             case Idle idle -> onIdle(database, idle);
+            case Queue queue -> none(() -> life.queue = queue.clients());
             case FromGeneration event -> onGeneration(database, event.event());
             case FromQuorum event -> onQuorum(database, event.event());
             case FromPageserver reply -> onPageserver(reply.reply());
@@ -1664,7 +1674,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** Looks every second whether another profile would do better; only between handoffs. */
     private Effect<DatabaseEvent, DatabaseState> onLoad(Existing database, GenerationEvent.Load load) {
-        life.load.add(load.generation(), load.cpu(), 0, now());
+        life.load.add(load.generation(), load.cpu(), life.queue, now());
         if (database.lifecycle() != Lifecycle.READY || database.scaleState() != ScaleState.STEADY) {
             return Effect().none();
         }

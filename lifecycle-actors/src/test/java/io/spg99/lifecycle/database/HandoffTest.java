@@ -8,6 +8,7 @@ import io.spg99.compute.generation.GenerationCommand;
 import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.gateway.pool.FreezeEvent;
 import io.spg99.gateway.pool.PoolsCommand;
+import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.Profile;
@@ -66,6 +67,7 @@ class HandoffTest {
     private void prepare(int candidate) {
         await("candidate " + candidate + " recovers").until(() -> world.recovering.contains(candidate));
         assertTrue(world.started.getLast().prepareOnly());
+        assertEquals(GenerationCommand.ShareHot.INSTANCE, world.generation.receiveMessage());
         world.say(new GenerationEvent.Followed(candidate, END, END));
         assertEquals(GenerationCommand.PrepareHandOver.INSTANCE, world.generation.receiveMessage());
     }
@@ -264,5 +266,24 @@ class HandoffTest {
                         .anyMatch(event -> event instanceof DatabaseEvent.ProfileChosen chosen
                                 && chosen.profile() == Profile.L2
                                 && chosen.reason().contains("0.60 cpu of 0.50 cpu")));
+    }
+
+    @Test
+    void givenClientsThatWaitForServerConnections_whenAutoscaleIsOn_thenALargerProfileIsChosen() {
+        world.database.tell(new Database.Change(
+                new io.spg99.lifecycle.model.Tunables(Duration.ofMinutes(5), true, Profile.L1, Profile.L5),
+                Optional.empty(),
+                world.replies.getRef()));
+        world.accepted();
+        world.say(new PoolsEvent.Queue(3));
+        for (int second = 0; second < 8; second++) {
+            world.timePasses(Duration.ofSeconds(1));
+            world.say(new GenerationEvent.Load(2, Duration.ofMillis(10L * second)));
+        }
+        await("chosen")
+                .until(() -> world.written().stream()
+                        .anyMatch(event -> event instanceof DatabaseEvent.ProfileChosen chosen
+                                && chosen.profile() == Profile.L2
+                                && chosen.reason().contains("clients wait for connections")));
     }
 }

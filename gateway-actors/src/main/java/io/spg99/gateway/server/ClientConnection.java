@@ -7,6 +7,7 @@ import io.netty.util.concurrent.Future;
 import io.spg99.gateway.wire.ServerMessages;
 import io.spg99.gateway.wire.SqlError;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
@@ -31,6 +32,8 @@ final class ClientConnection {
     final TlsContexts tls;
     /** For the log. */
     final String id;
+
+    final Instant began = Instant.now();
 
     private final Future<?> loginTimeout;
     private @Nullable AtomicInteger countedIn;

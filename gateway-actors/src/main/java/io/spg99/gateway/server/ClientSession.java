@@ -4,6 +4,8 @@ import io.netty.buffer.ByteBuf;
 import io.netty.channel.Channel;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.channel.ChannelInboundHandlerAdapter;
+import io.netty.handler.ssl.SslHandler;
+import io.spg99.gateway.console.PoolLook;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.session.PinReason;
 import io.spg99.gateway.session.SessionReport;
@@ -16,6 +18,7 @@ import io.spg99.gateway.wire.RequestTracker;
 import io.spg99.gateway.wire.ResponseQueue;
 import io.spg99.gateway.wire.ServerMessages;
 import io.spg99.gateway.wire.SqlError;
+import java.net.InetSocketAddress;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.EnumSet;
@@ -206,6 +209,38 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         return System.nanoTime() - waitingSinceNanos;
     }
 
+    String id() {
+        return connection.id;
+    }
+
+    /** For the admin console. */
+    PoolLook.Client look() {
+        ServerConnection current = server;
+        PoolLook.State state = switch (phase) {
+            case JOINING -> PoolLook.State.LOGIN;
+            case WAITING -> PoolLook.State.WAITING;
+            case PREPARING, ASKING, ABANDONED -> PoolLook.State.ACTIVE;
+            case ACTIVE -> transactionOver() ? PoolLook.State.IDLE : PoolLook.State.ACTIVE;
+            case IDLE, CLOSED -> PoolLook.State.IDLE;
+        };
+        InetSocketAddress from = client.remoteAddress() instanceof InetSocketAddress address
+                ? address
+                : InetSocketAddress.createUnresolved("", 0);
+        SslHandler tls = client.pipeline().get(SslHandler.class);
+        return new PoolLook.Client(
+                connection.id,
+                state,
+                from.getHostString(),
+                from.getPort(),
+                connection.began,
+                state == PoolLook.State.WAITING ? waitedNanos() / 1000 : 0,
+                current != null && current.connected() ? current.key().processId() : 0,
+                tls == null ? "" : tls.engine().getSession().getProtocol(),
+                parameters.getOrDefault("application_name", ""),
+                dedicated,
+                held.stream().map(PinReason::label).toList());
+    }
+
     // ---- joining
 
     /** Moves the client's channel to the pool's event loop, where all else happens. */
@@ -287,6 +322,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             pool.giveBack(lent);
             return;
         }
+        pool.waitedNanos += waitedNanos();
         take(lent);
         if (phase != Phase.PREPARING) {
             proceed();
@@ -419,6 +455,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             return;
         }
         reading = true;
+        pool.received += bytes.readableBytes();
         idleInTransactionNanos = 0;
         ByteBuf before = early;
         if (before == null) {
@@ -574,6 +611,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             return;
         }
         if (forward.isReadable()) {
+            pool.sent += forward.readableBytes();
             client.write(forward);
         } else {
             forward.release();
@@ -670,6 +708,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
         if (current == null) {
             return;
         }
+        pool.transactions++;
         int effects = requests.effects();
         if ((effects & Effects.LOAD) != 0) {
             lasting.add(PinReason.LOAD);

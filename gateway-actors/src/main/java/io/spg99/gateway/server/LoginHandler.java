@@ -43,9 +43,9 @@ final class LoginHandler extends ByteToMessageDecoder {
     /** Values of the parameter "replication" that ask for an ordinary connection. */
     private static final Set<String> NO_REPLICATION = Set.of("false", "off", "no", "0", "f", "n");
 
-    private static final SqlError DIRECTORY_UNAVAILABLE =
+    static final SqlError DIRECTORY_UNAVAILABLE =
             new SqlError("57P03", "logins cannot be checked at the moment", "Retry in some seconds.");
-    private static final SqlError TOO_MANY =
+    static final SqlError TOO_MANY =
             new SqlError("53300", "sorry, too many clients already", "Retry when other connections have ended.");
 
     private enum State {
@@ -87,6 +87,11 @@ final class LoginHandler extends ByteToMessageDecoder {
         String replication = parameters.getOrDefault("replication", "off").toLowerCase(Locale.ROOT);
         if (!NO_REPLICATION.contains(replication)) {
             connection.fatal(new SqlError("0A000", "replication connections are not supported"));
+            return;
+        }
+        if (database.equals(TenantDirectory.CONSOLE)) {
+            state = State.DONE;
+            ctx.pipeline().replace(this, "console", new ConsoleSession(connection, user));
             return;
         }
         find().thenAccept(found -> ctx.executor().execute(() -> onDirectory(found)))

@@ -2,7 +2,9 @@ package io.spg99.gateway.server;
 
 import io.netty.buffer.ByteBuf;
 import io.netty.channel.EventLoop;
+import io.spg99.gateway.console.PoolLook;
 import io.spg99.gateway.lease.Lease;
+import io.spg99.gateway.lease.WriterLocation;
 import io.spg99.gateway.session.ClientStatement;
 import io.spg99.gateway.session.ServerStatement;
 import io.spg99.gateway.session.Settings;
@@ -10,6 +12,7 @@ import io.spg99.gateway.wire.BackendLogin;
 import io.spg99.gateway.wire.ClientMessages;
 import io.spg99.gateway.wire.InternalQuery;
 import io.spg99.gateway.wire.SqlError;
+import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -58,6 +61,10 @@ final class ServerConnection implements BackendConnection.Listener {
     private final LinkedHashMap<ServerStatement, Boolean> prepared = new LinkedHashMap<>(16, 0.75f, true);
 
     final long bornNanos = System.nanoTime();
+    final Instant began = Instant.now();
+    /** To be closed when nobody uses it any more. */
+    boolean outdated;
+
     long idleSinceNanos;
 
     private ServerConnection(ServerPool pool, @Nullable ClientSession owner) {
@@ -131,6 +138,22 @@ final class ServerConnection implements BackendConnection.Listener {
         Optional<ByteBuf> bytes = Optional.ofNullable(welcome);
         welcome = null;
         return bytes;
+    }
+
+    /** For the admin console. */
+    PoolLook.Server look() {
+        ClientSession user = session == null ? owner : session;
+        PoolLook.State state = !connected
+                ? PoolLook.State.LOGIN
+                : user != null || query != null ? PoolLook.State.ACTIVE : PoolLook.State.IDLE;
+        WriterLocation writer = lease().writer();
+        return new PoolLook.Server(
+                state,
+                writer.host() + ":" + writer.port(),
+                began,
+                connected ? key().processId() : 0,
+                user == null ? "" : user.id(),
+                generation());
     }
 
     // ---- prepared statements

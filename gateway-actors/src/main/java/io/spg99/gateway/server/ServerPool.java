@@ -5,6 +5,7 @@ import io.netty.buffer.PooledByteBufAllocator;
 import io.netty.channel.EventLoop;
 import io.netty.util.collection.LongObjectHashMap;
 import io.netty.util.concurrent.Future;
+import io.spg99.gateway.console.PoolLook;
 import io.spg99.gateway.lease.GatewayRegistry;
 import io.spg99.gateway.lease.Lease;
 import io.spg99.gateway.lease.LeaseEvent;
@@ -24,6 +25,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -61,6 +64,8 @@ final class ServerPool implements LeaseHolder {
             "57P03", "the database did not become ready in time", "It may still be waking up. Retry in some seconds.");
     private static final SqlError FROZEN_TOO_LONG =
             new SqlError("57P03", "the database is moving to another writer", "Retry in some seconds.");
+    private static final SqlError PAUSED_TOO_LONG =
+            new SqlError("57P03", "the database is paused by an administrator", "Retry in some seconds.");
     private static final SqlError EXHAUSTED = new SqlError(
             "53300",
             "no server connection became free in time",
@@ -93,6 +98,18 @@ final class ServerPool implements LeaseHolder {
     private int toldPinned;
     /** No new connections before this time: the last was refused for want of room. */
     private long noConnectsBeforeNanos = System.nanoTime();
+
+    /** By the admin console. */
+    private boolean paused;
+    /** Who waits until nothing runs. */
+    private final List<CompletableFuture<Boolean>> whenQuiet = new ArrayList<>();
+
+    /** Since it was made: transactions ended, bytes from and to clients, waits for a server connection. */
+    long transactions;
+
+    long received;
+    long sent;
+    long waitedNanos;
 
     private boolean closed;
     /** Sessions that count as activity, as told to the database. */
@@ -398,7 +415,8 @@ final class ServerPool implements LeaseHolder {
     void giveBack(ServerConnection server) {
         server.detach();
         Lease current = lease;
-        boolean old = System.nanoTime() - server.bornNanos > limits.lifetime().toNanos();
+        boolean old = server.outdated
+                || System.nanoTime() - server.bornNanos > limits.lifetime().toNanos();
         if (closed || current == null || server.generation() != current.generation() || old) {
             drop(server);
             serve();
@@ -656,8 +674,10 @@ final class ServerPool implements LeaseHolder {
     private void onResumed(int number) {
         if (freeze.filter(current -> current.freeze() <= number).isPresent()) {
             unfreeze();
-            serve();
-            List.copyOf(sessions).forEach(ClientSession::thawed);
+            if (!paused) {
+                serve();
+                List.copyOf(sessions).forEach(ClientSession::thawed);
+            }
         }
     }
 
@@ -670,12 +690,85 @@ final class ServerPool implements LeaseHolder {
     }
 
     boolean frozen() {
-        return freeze.isPresent();
+        return paused || freeze.isPresent();
+    }
+
+    // ---- the admin console
+
+    /** As it is now. From any thread. */
+    CompletionStage<PoolLook> look() {
+        return CompletableFuture.supplyAsync(
+                () -> new PoolLook(
+                        databaseId,
+                        login.getOrDefault("database", ""),
+                        login.getOrDefault("user", ""),
+                        Optional.ofNullable(lease),
+                        paused,
+                        freeze.isPresent(),
+                        sessions.stream().map(ClientSession::look).toList(),
+                        servers.stream().map(ServerConnection::look).toList(),
+                        transactions,
+                        received,
+                        sent,
+                        waitedNanos / 1000),
+                loop);
+    }
+
+    /**
+     * Nothing begins any more, until {@link #unpause}. From any thread.
+     *
+     * @return true when nothing runs and nothing is pinned; false if that has not come within the limit: it is not paused then
+     */
+    CompletionStage<Boolean> pause(Duration limit) {
+        CompletableFuture<Boolean> quiet = new CompletableFuture<>();
+        loop.execute(() -> {
+            paused = true;
+            whenQuiet.add(quiet);
+            loop.schedule(() -> onPauseLimit(quiet), limit.toMillis(), TimeUnit.MILLISECONDS);
+            tellDraining();
+        });
+        return quiet;
+    }
+
+    private void onPauseLimit(CompletableFuture<Boolean> quiet) {
+        if (whenQuiet.remove(quiet)) {
+            onUnpause();
+            quiet.complete(false);
+        }
+    }
+
+    void unpause() {
+        loop.execute(this::onUnpause);
+    }
+
+    private void onUnpause() {
+        paused = false;
+        if (!frozen()) {
+            serve();
+            List.copyOf(sessions).forEach(ClientSession::thawed);
+        }
+    }
+
+    /** Ends all clients. From any thread. */
+    void kill() {
+        loop.execute(() -> {
+            List.copyOf(sessions).forEach(ClientSession::shutdown);
+            List.copyOf(idle).forEach(this::drop);
+        });
+    }
+
+    /** Nobody gets a server connection of before. From any thread. */
+    void reconnect() {
+        loop.execute(() -> {
+            servers.forEach(server -> server.outdated = true);
+            List.copyOf(idle).forEach(this::drop);
+            serve();
+        });
     }
 
     /** Something may have ended: tells what is left, if that has changed. */
     void tellDraining() {
-        if (freeze.isEmpty()) {
+        if (!frozen()) {
             return;
         }
         int running = 0;
@@ -688,7 +781,11 @@ final class ServerPool implements LeaseHolder {
                 pinned++;
             }
         }
-        if (running != toldRunning || pinned != toldPinned) {
+        if (running + pinned == 0) {
+            whenQuiet.forEach(quiet -> quiet.complete(true));
+            whenQuiet.clear();
+        }
+        if (freeze.isPresent() && (running != toldRunning || pinned != toldPinned)) {
             toldRunning = running;
             toldPinned = pinned;
             gateway.registry()
@@ -776,12 +873,16 @@ final class ServerPool implements LeaseHolder {
                 late.add(session);
             } else if (waited >= notice.toNanos()) {
                 session.tellThatItWaits(
-                        lease == null ? "is waking up" : frozen() ? "is moving" : "has no free connection");
+                        lease == null
+                                ? "is waking up"
+                                : freeze.isPresent() ? "is moving" : paused ? "is paused" : "has no free connection");
             } else {
                 break;
             }
         }
-        SqlError error = lease == null ? WAKE_TIMEOUT : frozen() ? FROZEN_TOO_LONG : EXHAUSTED;
+        SqlError error = lease == null
+                ? WAKE_TIMEOUT
+                : freeze.isPresent() ? FROZEN_TOO_LONG : paused ? PAUSED_TOO_LONG : EXHAUSTED;
         late.forEach(session -> {
             gateway.metrics().checkoutTimeouts.increment();
             session.fail(error);

@@ -1,6 +1,8 @@
 package io.spg99.gateway.server;
 
 import io.netty.channel.EventLoop;
+import java.util.Collection;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Supplier;
@@ -24,6 +26,10 @@ final class ServerPools {
     /** Server connections that nobody uses; as of a moment ago. */
     int idle() {
         return pools.values().stream().mapToInt(ServerPool::idle).sum();
+    }
+
+    Collection<ServerPool> all() {
+        return List.copyOf(pools.values());
     }
 
     void restore(String databaseId, ServerPool pool) {

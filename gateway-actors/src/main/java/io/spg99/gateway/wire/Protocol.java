@@ -40,7 +40,7 @@ public final class Protocol {
     public static final byte FLUSH = 'H';
     public static final byte FUNCTION_CALL = 'F';
     public static final byte PARSE = 'P';
-    static final byte PASSWORD = 'p';
+    public static final byte PASSWORD = 'p';
     public static final byte QUERY = 'Q';
     public static final byte SYNC = 'S';
     public static final byte TERMINATE = 'X';
@@ -48,31 +48,34 @@ public final class Protocol {
     // Backend messages.
     static final byte AUTHENTICATION = 'R';
     static final byte BACKEND_KEY_DATA = 'K';
-    static final byte BIND_COMPLETE = '2';
-    static final byte CLOSE_COMPLETE = '3';
+    public static final byte BIND_COMPLETE = '2';
+    public static final byte CLOSE_COMPLETE = '3';
     static final byte COMMAND_COMPLETE = 'C';
     static final byte COPY_IN_RESPONSE = 'G';
     static final byte ERROR_RESPONSE = 'E';
     static final byte DATA_ROW = 'D';
-    static final byte EMPTY_QUERY = 'I';
+    public static final byte EMPTY_QUERY = 'I';
     static final byte NEGOTIATE_PROTOCOL_VERSION = 'v';
-    static final byte NO_DATA = 'n';
+    public static final byte NO_DATA = 'n';
     static final byte NOTICE_RESPONSE = 'N';
     static final byte NOTIFICATION_RESPONSE = 'A';
     static final byte PARAMETER_DESCRIPTION = 't';
     static final byte PARAMETER_STATUS = 'S';
-    static final byte PARSE_COMPLETE = '1';
+    public static final byte PARSE_COMPLETE = '1';
     static final byte PORTAL_SUSPENDED = 's';
     static final byte READY_FOR_QUERY = 'Z';
     static final byte ROW_DESCRIPTION = 'T';
 
     // Kinds of Authentication messages.
     static final int AUTH_OK = 0;
+    static final int AUTH_CLEARTEXT = 3;
     static final int AUTH_SASL = 10;
     static final int AUTH_SASL_CONTINUE = 11;
     static final int AUTH_SASL_FINAL = 12;
 
     // Transaction status in ReadyForQuery.
+    static final int INT8_OID = 20;
+    static final int TEXT_OID = 25;
     public static final byte STATUS_IDLE = 'I';
     public static final byte STATUS_IN_TRANSACTION = 'T';
 

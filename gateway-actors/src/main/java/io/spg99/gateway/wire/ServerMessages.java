@@ -2,6 +2,7 @@ package io.spg99.gateway.wire;
 
 import io.netty.buffer.ByteBuf;
 import java.nio.charset.StandardCharsets;
+import java.util.BitSet;
 import java.util.List;
 
 /**
@@ -25,6 +26,10 @@ public final class ServerMessages {
 
     public static void authenticationOk(ByteBuf out) {
         authentication(out, Protocol.AUTH_OK, new byte[0]);
+    }
+
+    public static void authenticationCleartextPassword(ByteBuf out) {
+        authentication(out, Protocol.AUTH_CLEARTEXT, new byte[0]);
     }
 
     public static void authenticationSasl(ByteBuf out, List<String> mechanisms) {
@@ -74,6 +79,56 @@ public final class ServerMessages {
         int start = begin(out, Protocol.NEGOTIATE_PROTOCOL_VERSION);
         out.writeInt(Protocol.VERSION_3_0).writeInt(unknownOptions.size());
         unknownOptions.forEach(name -> string(out, name));
+        end(out, start);
+    }
+
+    /** An answer without content. */
+    public static void bare(ByteBuf out, byte type) {
+        end(out, begin(out, type));
+    }
+
+    public static void commandComplete(ByteBuf out, String tag) {
+        int start = begin(out, Protocol.COMMAND_COMPLETE);
+        string(out, tag);
+        end(out, start);
+    }
+
+    /** Of a statement without parameters. */
+    public static void noParameters(ByteBuf out) {
+        int start = begin(out, Protocol.PARAMETER_DESCRIPTION);
+        out.writeShort(0);
+        end(out, start);
+    }
+
+    /**
+     * @param numeric which columns are int8; the others are text
+     * @param binary  which columns come in binary form
+     */
+    public static void rowDescription(ByteBuf out, List<String> names, BitSet numeric, BitSet binary) {
+        int start = begin(out, Protocol.ROW_DESCRIPTION);
+        out.writeShort(names.size());
+        for (int i = 0; i < names.size(); i++) {
+            string(out, names.get(i));
+            out.writeInt(0).writeShort(0);
+            out.writeInt(numeric.get(i) ? Protocol.INT8_OID : Protocol.TEXT_OID);
+            out.writeShort(numeric.get(i) ? Long.BYTES : -1).writeInt(-1);
+            out.writeShort(binary.get(i) ? 1 : 0);
+        }
+        end(out, start);
+    }
+
+    /** @param values text, or numbers */
+    public static void dataRow(ByteBuf out, List<Object> values, BitSet binary) {
+        int start = begin(out, Protocol.DATA_ROW);
+        out.writeShort(values.size());
+        for (int i = 0; i < values.size(); i++) {
+            if (binary.get(i) && values.get(i) instanceof Number number) {
+                out.writeInt(Long.BYTES).writeLong(number.longValue());
+            } else {
+                byte[] text = values.get(i).toString().getBytes(StandardCharsets.UTF_8);
+                out.writeInt(text.length).writeBytes(text);
+            }
+        }
         end(out, start);
     }
 

@@ -16,12 +16,15 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BiFunction;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 
 /** A Gateway with short times before one PostgreSQL, with a directory of one tenant. */
 final class GatewayFixture {
+
+    static final String API_KEY = "key-of-an-administrator";
 
     static final String PASSWORD = "s3cret-of-test";
 
@@ -83,9 +86,21 @@ final class GatewayFixture {
     }
 
     private TenantDirectory directory() {
-        return user -> directoryDown
-                ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
-                : oneTenant(poolMode).find(user);
+        return new TenantDirectory() {
+            @Override
+            public CompletionStage<Optional<Tenant>> find(String user) {
+                return directoryDown ? down() : oneTenant(poolMode).find(user);
+            }
+
+            @Override
+            public CompletionStage<Boolean> isAdministrator(String apiKey) {
+                return directoryDown ? down() : CompletableFuture.completedFuture(apiKey.equals(API_KEY));
+            }
+
+            private <T> CompletionStage<T> down() {
+                return CompletableFuture.failedFuture(new IllegalStateException("down, by the test"));
+            }
+        };
     }
 
     static TenantDirectory oneTenant(PoolMode poolMode) {

@@ -80,7 +80,19 @@ public final class Catalog implements AutoCloseable {
 
     /** For Gateways. */
     public TenantDirectory directory() {
-        return logins;
+        return new TenantDirectory() {
+            @Override
+            public CompletionStage<Optional<Tenant>> find(String pgUser) {
+                return logins.find(pgUser);
+            }
+
+            @Override
+            public CompletionStage<Boolean> isAdministrator(String apiKey) {
+                return apiKeys.find(apiKey)
+                        .thenApply(found ->
+                                found.filter(key -> key.scope().equals(ApiKeys.SCOPE_GLOBAL)).isPresent());
+            }
+        };
     }
 
     public CompletionStage<Account> account() {

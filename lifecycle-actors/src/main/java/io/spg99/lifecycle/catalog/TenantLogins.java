@@ -1,7 +1,8 @@
 package io.spg99.lifecycle.catalog;
 
 import io.spg99.gateway.login.PoolMode;
-import io.spg99.gateway.login.TenantDirectory;
+import io.spg99.gateway.login.TenantDirectory.Database;
+import io.spg99.gateway.login.TenantDirectory.Tenant;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.time.Clock;
@@ -17,7 +18,7 @@ import java.util.concurrent.CompletionStage;
  * What Gateways ask at each login. An answer is kept for a moment, so that a burst of connections asks once; what this node
  * writes is seen at once, what another one writes after that moment.
  */
-public final class TenantLogins implements TenantDirectory {
+final class TenantLogins {
 
     private record Kept(CompletionStage<Optional<Tenant>> answer, Instant asked) {}
 
@@ -38,8 +39,7 @@ public final class TenantLogins implements TenantDirectory {
         };
     }
 
-    @Override
-    public CompletionStage<Optional<Tenant>> find(String pgUser) {
+    CompletionStage<Optional<Tenant>> find(String pgUser) {
         synchronized (kept) {
             Instant now = clock.instant();
             Kept before = kept.get(pgUser);

@@ -1,6 +1,7 @@
 package io.spg99.lifecycle.http;
 
 import io.spg99.gateway.login.PoolMode;
+import io.spg99.gateway.login.TenantDirectory;
 import io.spg99.lifecycle.catalog.Catalog;
 import io.spg99.lifecycle.catalog.DatabaseRow;
 import io.spg99.lifecycle.catalog.Page;
@@ -85,6 +86,9 @@ final class DatabaseRoutes {
             }
         }
         String name = body.name("name");
+        if (name.equals(TenantDirectory.CONSOLE)) {
+            throw ApiError.badField("name", "the name \"" + name + "\" is that of the admin console: choose another");
+        }
         Profile size = body.profile("size").orElse(Profile.L1);
         Tunables tunables =
                 tunables(body, new Tunables(settings.idleTimeout(), false, size, size, PoolMode.TRANSACTION));

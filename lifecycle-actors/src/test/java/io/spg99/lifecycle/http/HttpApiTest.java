@@ -213,6 +213,7 @@ class HttpApiTest {
         assertEquals("two", booting.json().at("/items/0/name").asText());
         assertError(400, "BadRequest", get(tenant + "/dbs?state=asleep"));
         assertError(409, "Conflict", post(tenant + "/dbs", "{\"name\":\"one\"}"));
+        assertError(400, "BadRequest", post(tenant + "/dbs", "{\"name\":\"spg99\"}"));
     }
 
     @Test

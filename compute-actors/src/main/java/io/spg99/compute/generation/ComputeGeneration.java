@@ -217,6 +217,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         return switch (command) {
             case GenerationCommand.Recover recover -> onRecover(recover);
             case GenerationCommand.TakeOver takeOver -> onTakeOver(takeOver.recovery());
+            case GenerationCommand.ShareHot share -> onShareHot();
             case GenerationCommand.PrepareHandOver prepare -> onPrepareHandOver();
             case GenerationCommand.HandOver handOver -> onHandOver();
             case GenerationCommand.SnapshotPublished published -> onSnapshot(published.end());
@@ -260,6 +261,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         become(State.FOLLOWING, "its first WAL is there");
         Recovery from = recovery.orElseThrow();
         following = Optional.of(node.follow(spec, from));
+        node.following(spec);
         start(Step.LAUNCH, () -> {
             int free = node.freePort();
             return new Launched(node.launchCandidate(spec, from, free, replayed::set), free);
@@ -280,6 +282,11 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         PostgresProcess server = process.get();
         WalProvider.Following incoming = following.orElseThrow();
         runStep(Step.TAKE_OVER, () -> node.takeOver(spec, followed, end, incoming, replayed::get, server));
+        return this;
+    }
+
+    private Behavior<GenerationCommand> onShareHot() {
+        node.share(spec);
         return this;
     }
 

@@ -462,6 +462,16 @@ public class ComputeNode implements AutoCloseable {
         images.serving(pgdata(spec));
     }
 
+    /** A candidate will start beside the generation. Does not block. */
+    void share(GenerationSpec spec) {
+        images.share(pgdata(spec));
+    }
+
+    /** The generation is a candidate that follows its writer. Does not block. */
+    void following(GenerationSpec spec) {
+        images.following(pgdata(spec));
+    }
+
     /** Step, before an orderly stop: sequences will go on without a gap. */
     void settle(GenerationSpec spec, WriterAddress writer) throws SQLException {
         ManagedConfiguration.settleSequences(spec, writer.socket().orElseThrow());

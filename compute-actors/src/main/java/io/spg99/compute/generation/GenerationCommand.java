@@ -14,6 +14,11 @@ public sealed interface GenerationCommand {
      */
     record TakeOver(Recovery recovery) implements GenerationCommand {}
 
+    /** A candidate is about to be prepared: what this one has hot is put down for it. No answer. */
+    enum ShareHot implements GenerationCommand {
+        INSTANCE
+    }
+
     /** A HandOver may come soon: it is to be quick. Answer: {@link GenerationEvent.HandOverPrepared}. */
     enum PrepareHandOver implements GenerationCommand {
         INSTANCE

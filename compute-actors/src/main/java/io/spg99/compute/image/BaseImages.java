@@ -205,6 +205,12 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     public void serving(Path pgdata) {}
 
     @Override
+    public void share(Path pgdata) {}
+
+    @Override
+    public void following(Path pgdata) {}
+
+    @Override
     public void remove(Path directory) throws IOException {
         FileTree.delete(directory);
     }

@@ -16,7 +16,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * Which blocks a generation has read: one object, {@code timelines/<id>/hot/<generation>}, written at its end. A line for each
+ * Which blocks a generation has read: one object, {@code timelines/<id>/hot/<generation>-<number>}, written at its
+ * end and for each candidate. A line for each
  * range: its file, first block, number of blocks; those of the start, an empty line, all. It is advice: anything it says may be
  * wrong by the time it is followed.
  */
@@ -32,7 +33,7 @@ final class HotBlocks {
 
     /**
      * @param atStart read by a start and its first connections
-     * @param hot     read, and still there at the end
+     * @param hot     read, and still there
      */
     record Remembered(List<BlockRange> atStart, List<BlockRange> hot) {
 
@@ -49,7 +50,7 @@ final class HotBlocks {
         this.prefix = "timelines/" + timeline + "/hot/";
     }
 
-    /** Of the last generation that said so. Blocks. */
+    /** What was remembered last. Blocks. */
     Remembered newest() throws IOException {
         List<String> keys = objects.list(prefix);
         if (keys.isEmpty()) {
@@ -60,10 +61,14 @@ final class HotBlocks {
         }
     }
 
-    /** Replaces what generations before have left. Blocks. */
-    void remember(int generation, Remembered remembered) throws IOException {
+    /**
+     * Replaces what was remembered before. Blocks.
+     *
+     * @param number of those of this generation
+     */
+    void remember(int generation, int number, Remembered remembered) throws IOException {
         List<String> before = objects.list(prefix);
-        String key = prefix + "%08X".formatted(generation);
+        String key = prefix + "%08X-%08X".formatted(generation, number);
         byte[] content = format(remembered).getBytes(StandardCharsets.US_ASCII);
         if (content.length <= MOST_BYTES) {
             objects.putIfAbsent(key, Zstd.compress(content));

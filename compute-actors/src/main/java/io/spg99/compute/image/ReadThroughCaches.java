@@ -36,6 +36,7 @@ import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -96,6 +97,9 @@ public final class ReadThroughCaches implements AutoCloseable {
 
         /** What the last generation read; set before {@link #atStart} is. */
         volatile List<BlockRange> inherited = List.of();
+
+        /** How often it was remembered what is hot. */
+        final AtomicInteger remembered = new AtomicInteger();
 
         /** What this one's start has read; null until it is over. */
         volatile @Nullable List<BlockRange> atStart;
@@ -269,10 +273,40 @@ public final class ReadThroughCaches implements AutoCloseable {
 
     private void startIsOver(Cache cache) {
         cache.atStart = cache.agent.used(MOST_AT_START);
+        fetchHot(cache);
+    }
+
+    private static void fetchHot(Cache cache) {
         cache.agent.fetch(cache.inherited).exceptionally(e -> {
             LOG.info("what was hot cannot be fetched: generation={} reason={}", cache.generation, e.toString());
             return null;
         });
+    }
+
+    /** A candidate will start beside the server: what is hot is remembered for it. */
+    void share(Path pgdata) {
+        Cache cache = caches.get(pgdata);
+        if (cache != null) {
+            threads.execute(() -> remember(cache, used(cache)));
+        }
+    }
+
+    /** The server is a candidate: what its writer has hot is fetched while it replays. */
+    void following(Path pgdata) {
+        Cache cache = caches.get(pgdata);
+        if (cache != null) {
+            threads.execute(() -> {
+                inherit(cache);
+                fetchHot(cache);
+            });
+        }
+    }
+
+    private static HotBlocks.Remembered used(Cache cache) {
+        List<BlockRange> hot = cache.agent.used((int) Math.min(MOST_HOT, cache.limit / RelationFile.BLOCK / 2));
+        List<BlockRange> atStart = cache.atStart;
+        return new HotBlocks.Remembered(
+                atStart == null ? new ArrayList<>(cache.agent.used(MOST_AT_START)) : atStart, hot);
     }
 
     private Optional<ReadThrough> agent(Path pgdata) {
@@ -327,10 +361,7 @@ public final class ReadThroughCaches implements AutoCloseable {
         Optional<Cache> ended = take(directory);
         if (ended.isPresent()) {
             Cache cache = ended.get();
-            List<BlockRange> hot = cache.agent.used((int) Math.min(MOST_HOT, cache.limit / RelationFile.BLOCK / 2));
-            List<BlockRange> atStart = cache.atStart;
-            HotBlocks.Remembered remembered = new HotBlocks.Remembered(
-                    atStart == null ? new ArrayList<>(cache.agent.used(MOST_AT_START)) : atStart, hot);
+            HotBlocks.Remembered remembered = used(cache);
             cache.agent.close();
             threads.execute(() -> leave(cache, remembered));
         }
@@ -341,12 +372,20 @@ public final class ReadThroughCaches implements AutoCloseable {
     }
 
     private static void leave(Cache cache, HotBlocks.Remembered remembered) {
+        remember(cache, remembered);
+        try {
+            cache.store.release(cache.generation, cache.snapshot);
+        } catch (IOException e) {
+            LOG.info("what was read is not released: generation={} reason={}", cache.generation, e.toString());
+        }
+    }
+
+    private static void remember(Cache cache, HotBlocks.Remembered remembered) {
         try {
             // Nothing is left behind of a timeline that has been deleted meanwhile.
             if (cache.store.has(cache.snapshot)) {
-                cache.hot.remember(cache.generation, remembered);
+                cache.hot.remember(cache.generation, cache.remembered.incrementAndGet(), remembered);
             }
-            cache.store.release(cache.generation, cache.snapshot);
         } catch (IOException e) {
             LOG.info("what was hot is not remembered: generation={} reason={}", cache.generation, e.toString());
         }

@@ -111,6 +111,16 @@ public final class SnapshotFiles implements StartFiles {
     }
 
     @Override
+    public void share(Path pgdata) {
+        caches.ifPresent(running -> running.share(pgdata));
+    }
+
+    @Override
+    public void following(Path pgdata) {
+        caches.ifPresent(running -> running.following(pgdata));
+    }
+
+    @Override
     public Optional<ReadThroughFigures> cache(Path pgdata) {
         return caches.flatMap(running -> running.figures(pgdata));
     }

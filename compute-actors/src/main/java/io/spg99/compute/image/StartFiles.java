@@ -43,6 +43,12 @@ public interface StartFiles {
     /** The server over {@code pgdata} serves. Does not block. */
     void serving(Path pgdata);
 
+    /** A candidate will start beside the server over {@code pgdata}: what that has hot is put down for it. Does not block. */
+    void share(Path pgdata);
+
+    /** The server over {@code pgdata} follows a writer: what that has hot is fetched. Does not block. */
+    void following(Path pgdata);
+
     /** What the cache of {@code pgdata} has done; empty if nothing of it is read through. */
     Optional<ReadThroughFigures> cache(Path pgdata);
 

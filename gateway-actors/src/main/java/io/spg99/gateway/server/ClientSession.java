@@ -66,6 +66,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
     private static final SqlError WRITER_LOST = new SqlError("57P01", "the writer was lost; reconnect");
     private static final SqlError STOPPING =
             new SqlError("57P01", "terminating connection due to administrator command");
+    private static final SqlError IDLE_IN_TRANSACTION =
+            new SqlError("25P03", "terminating connection due to idle-in-transaction timeout");
     private static final SqlError UNKNOWN = new SqlError(
             "08007",
             "transaction resolution unknown: the connection was lost while a commit may have been in progress",
@@ -105,6 +107,8 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
     private boolean welcomed;
     private boolean told;
     private long waitingSinceNanos = System.nanoTime();
+    /** When it was first seen idle in the transaction it is in; zero if it was not, or has sent something since. */
+    private long idleInTransactionNanos;
     /** A channel's read is being handled: its end flushes. */
     private boolean reading;
     /** The client's query was cancelled while it waited: what is left of it is skipped. */
@@ -415,6 +419,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
             return;
         }
         reading = true;
+        idleInTransactionNanos = 0;
         ByteBuf before = early;
         if (before == null) {
             early = bytes;
@@ -642,6 +647,22 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
 
     private boolean transactionOver() {
         return answers.status() == Protocol.STATUS_IDLE && requests.quiet() && answers.atBoundary();
+    }
+
+    /** To be called again and again: it is idle from the first time on that it is seen so. */
+    void endIfIdleInTransaction(long now, Duration limit) {
+        boolean idle = phase == Phase.ACTIVE
+                && early == null
+                && answers.status() != Protocol.STATUS_IDLE
+                && requests.quiet()
+                && answers.atBoundary();
+        if (!idle) {
+            idleInTransactionNanos = 0;
+        } else if (idleInTransactionNanos == 0) {
+            idleInTransactionNanos = now;
+        } else if (now - idleInTransactionNanos > limit.toNanos()) {
+            fail(IDLE_IN_TRANSACTION);
+        }
     }
 
     private void onTransactionEnded() {

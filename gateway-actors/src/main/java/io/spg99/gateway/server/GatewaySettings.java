@@ -41,6 +41,7 @@ public record GatewaySettings(
             String backendName,
             Duration reloadInterval) {}
 
+    /** @param idleTransaction zero for no limit */
     public record Times(
             Duration login,
             Duration wake,
@@ -48,7 +49,8 @@ public record GatewaySettings(
             Duration backendConnect,
             Duration backendReconnect,
             Duration acquireRetry,
-            Duration abandonedQueryGrace) {}
+            Duration abandonedQueryGrace,
+            Duration idleTransaction) {}
 
     /** Bytes, and numbers of connections. */
     public record Limits(int startupPacket, int loginMessage, int preAuthConnections, int connections) {}
@@ -98,7 +100,8 @@ public record GatewaySettings(
                         gateway.getDuration("backend-connect-timeout"),
                         gateway.getDuration("backend-reconnect-delay"),
                         gateway.getDuration("acquire-retry"),
-                        gateway.getDuration("abandoned-query-grace")),
+                        gateway.getDuration("abandoned-query-grace"),
+                        gateway.getDuration("idle-transaction-timeout")),
                 new Limits(
                         gateway.getInt("max-startup-packet"),
                         gateway.getInt("max-login-message"),

@@ -786,6 +786,15 @@ final class ServerPool implements LeaseHolder {
             gateway.metrics().checkoutTimeouts.increment();
             session.fail(error);
         });
+        Duration longestIdle = gateway.settings().times().idleTransaction();
+        if (!longestIdle.isZero()) {
+            List.copyOf(servers).forEach(server -> {
+                ClientSession user = server.session();
+                if (user != null) {
+                    user.endIfIdleInTransaction(now, longestIdle);
+                }
+            });
+        }
         for (ServerConnection first = idle.peekFirst();
                 first != null
                         && now - first.idleSinceNanos > limits.serverIdle().toNanos();

@@ -74,6 +74,28 @@ class PoolingTest {
         gateway.databases.awake();
     }
 
+    @Test
+    void givenAClientThatIsIdleInATransaction_whenTheLimitPasses_then25P03AndTheNextHasTheServerConnection()
+            throws Exception {
+        GatewayFixture strict = new GatewayFixture(
+                postgres, "pool.linger = 0s, idle-transaction-timeout = 300ms, wake-notice-after = 100ms");
+        strict.databases.serverConnections(1);
+        strict.databases.awake();
+        try (Connection idle = strict.connect();
+                Connection next = strict.connect()) {
+            execute(idle, "CREATE TABLE forgotten (n int)");
+            idle.setAutoCommit(false);
+            // It works for longer than it may be idle.
+            execute(idle, "INSERT INTO forgotten SELECT 1 FROM pg_sleep(0.6)");
+            assertEquals("0", query(next, "SELECT count(*) FROM forgotten"));
+            SQLException e = assertThrows(SQLException.class, () -> execute(idle, "SELECT 1"));
+            assertEquals("25P03", e.getSQLState());
+            execute(next, "DROP TABLE forgotten");
+        } finally {
+            strict.stop();
+        }
+    }
+
     private Connection connect() throws SQLException {
         return connect(gateway.properties());
     }

@@ -40,7 +40,7 @@ import java.util.function.Consumer;
  *
  * <pre>
  * state         it happens                          it does
- * STEADY        another profile is chosen           HandoffStarted; candidate spawned
+ * STEADY        another profile is chosen           HandoffStarted; writer: ShareHot; candidate spawned
  * PREPARING     the WAL's end is heard of           candidate: Recover, and follow from there
  * PREPARING     the candidate has caught up         writer: PrepareHandOver
  * PREPARING     it is ready, no long transaction    FreezeStarted; pools: Freeze
@@ -225,6 +225,7 @@ final class Handoff {
                 database.runningProfile() + " to " + database.chosenProfile() + ": "
                         + database.scaling().choice().orElse(""),
                 state -> {
+                    world.tellWriter(GenerationCommand.ShareHot.INSTANCE);
                     world.spawnCandidate(state, generation);
                     world.start(Timer.PREPARE, timings.prepareLimit());
                     recoverCandidate();

@@ -67,6 +67,7 @@ class HandoffTest {
     private void prepare(int candidate) {
         await("candidate " + candidate + " recovers").until(() -> world.recovering.contains(candidate));
         assertTrue(world.started.getLast().prepareOnly());
+        assertEquals(GenerationCommand.ShareHot.INSTANCE, world.generation.receiveMessage());
         world.say(new GenerationEvent.Followed(candidate, END, END));
         assertEquals(GenerationCommand.PrepareHandOver.INSTANCE, world.generation.receiveMessage());
     }

@@ -19,6 +19,7 @@ import picocli.CommandLine.Spec;
             CrashBench.class,
             ReadBench.class,
             RedoBench.class,
+            StorageBench.class,
             GatewayBench.class,
             GatewayProcess.class,
             HandoffBench.class

@@ -252,7 +252,8 @@ public final class Node {
 
     private void startPageserver(PlatformPki pki, Storage storage) throws IOException {
         PageserverSettings pageserver = PageserverSettings.defaults()
-                .withWalForSnapshot(system.settings().config().getBytes("spg99.pageserver.wal-for-snapshot"));
+                .withWalForSnapshot(system.settings().config().getBytes("spg99.pageserver.wal-for-snapshot"))
+                .withRetention(system.settings().config().getDuration("spg99.pageserver.retention"));
         RedoWorker worker = RedoWorker.open(
                 storage.binaries(),
                 storage.user(),

@@ -104,11 +104,17 @@ final class ServerConfiguration {
                 min_wal_size = 32MB
                 max_wal_size = %dMB
                 checkpoint_timeout = %ds
+                # Nothing is synced: there is nothing to be spread over time, and the sooner a checkpoint is over, the less is replayed.
+                checkpoint_completion_target = 0.1
 
                 # Recovery: as a standby that has all its WAL in pg_wal already, along the parent's TLI, which is told when it is
                 # known; the agent promotes it at once. Unlike recovery.signal this needs no restore_command, which PostgreSQL would run for every
                 # generation there ever was, and no checkpoint before the first connection.
                 hot_standby = off
+
+                # Redo looks this many blocks, and this much WAL, ahead: what it changes comes from object storage, and takes a while.
+                maintenance_io_concurrency = 256
+                wal_decode_buffer_size = 2MB
 
                 # Log: lines go to the agent. WARNING is the least that the guard can work with. Terse, and without
                 # statements: they are the tenant's, and may hold secrets.

@@ -30,7 +30,7 @@ public sealed interface QuorumCommand {
 
     /**
      * WAL before {@code horizon} is archived, and below a published snapshot: Safekeepers may remove it (W6). They do while a
-     * writer is followed, up to where that one began. No answer.
+     * writer is followed, as far as two of them have the WAL. No answer.
      */
     record Horizon(Lsn horizon) implements QuorumCommand {}
 

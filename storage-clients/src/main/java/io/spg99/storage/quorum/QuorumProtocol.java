@@ -265,9 +265,10 @@ public final class QuorumProtocol {
         }
     }
 
-    /** Where WAL may begin that is part of the chosen history's past. */
+    /** Where the WAL of Safekeepers may begin: two have what lies before, as a snapshot of it could be made, and go on from there. */
     private Lsn horizonOf(QuorumDecision chosen) {
-        return Lsn.min(horizon, chosen.end()).segmentStart(base.segmentSize());
+        Lsn known = phase == Phase.FOLLOWING ? quorum : chosen.end();
+        return Lsn.min(horizon, known).segmentStart(base.segmentSize());
     }
 
     private void trim(SafekeeperId id, ActorRef<SafekeeperCommand> safekeeper) {
@@ -802,6 +803,12 @@ public final class QuorumProtocol {
     /** One alone fills up from a peer sooner or later. With two of them no commit could ever be acknowledged again. */
     private void onStranded(SafekeeperReply.Stranded at) {
         if (phase != Phase.FOLLOWING || at.generation() != generation) {
+            return;
+        }
+        QuorumDecision chosen = decision;
+        if (chosen != null && at.flushed().isBefore(horizonOf(chosen))) {
+            // The others have removed it as well: it begins again at their horizon.
+            tell(at.safekeeper(), safekeeper -> sendEstablish(at.safekeeper(), safekeeper, chosen));
             return;
         }
         stranded.put(at.safekeeper(), at.flushed());

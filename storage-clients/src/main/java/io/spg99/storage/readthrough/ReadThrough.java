@@ -70,6 +70,12 @@ public final class ReadThrough implements AutoCloseable {
     private static final int STATUS_LOOK_AGAIN = 0;
     private static final int STATUS_UNAVAILABLE = 1;
 
+    /**
+     * Blocks that come together when one of them is asked for ahead of time: a source has them in one compressed piece, so the
+     * others cost little, and recovery, which asks so, changes many blocks of the same tables.
+     */
+    private static final int NEIGHBOURS = 8;
+
     /** Blocks under way, 32 MB, beyond which nothing is fetched that nobody waits for. */
     private static final int MOST_AHEAD = 4096;
 
@@ -586,7 +592,8 @@ public final class ReadThrough implements AutoCloseable {
                     && count <= map.blocks(file)
                     && first <= map.blocks(file) - count;
             if (valid && kind == KIND_HINT) {
-                startFills(file, first, first + count, null);
+                int end = Math.min(map.blocks(file), (first + count + NEIGHBOURS - 1) & -NEIGHBOURS);
+                startFills(file, first & -NEIGHBOURS, end, null);
             } else if (valid && kind == KIND_NEED && !connection.waiting) {
                 need(connection, file, first, count);
             } else {

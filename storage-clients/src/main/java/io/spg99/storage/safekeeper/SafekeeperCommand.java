@@ -43,7 +43,8 @@ public sealed interface SafekeeperCommand extends StorageMessage {
      * Makes this Safekeeper's WAL exactly {@code history} up to {@code end}: what diverges is cut off, what is missing is
      * fetched from {@code donors}. Needs the promise for {@code generation}: that it is still there proves that the vote was not lost
      * with a disk; otherwise the answer is {@link SafekeeperReply.Refused} with the lower number.
-     * There is one choice for one generation, ever. What is missing from before {@code horizon}, the start of a segment, is in object storage and is not brought.
+     * There is one choice for one generation, ever. What is missing from before {@code horizon}, the start of a segment not after
+     * the quorum position, is in object storage and is not brought, be it of {@code generation} itself.
      */
     record Establish(
             TimelineId timeline,

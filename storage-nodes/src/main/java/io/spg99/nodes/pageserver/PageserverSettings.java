@@ -29,6 +29,11 @@ public record PageserverSettings(
                 workers, sharedBuffersMb, redoDeadline, keptBytes, bytes, mostAge, delay, retryAfter, retention);
     }
 
+    public PageserverSettings withRetention(Duration time) {
+        return new PageserverSettings(
+                workers, sharedBuffersMb, redoDeadline, keptBytes, walForSnapshot, mostAge, delay, retryAfter, time);
+    }
+
     public static PageserverSettings defaults() {
         return new PageserverSettings(
                 2,

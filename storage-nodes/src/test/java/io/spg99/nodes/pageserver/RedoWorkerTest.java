@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.snapshot.Manifest;
 import java.sql.Connection;
+import java.sql.SQLException;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** Snapshots by real PostgreSQL over the WAL of real writers. */
 class RedoWorkerTest {
@@ -122,7 +124,14 @@ class RedoWorkerTest {
                         Workload.create(connection);
                     } else {
                         assertEquals(before, Workload.fingerprint(connection));
+                        assertEquals("0", Workload.ask(connection, "SELECT count(*) FROM volatile"));
                         Workload.check(connection);
+                        for (String inside :
+                                Workload.databases(connection).lines().toList()) {
+                            try (Connection there = timeline.connect(inside)) {
+                                assertEquals("f", Workload.ask(there, "SELECT count(*) = 0 FROM pg_class"));
+                            }
+                        }
                     }
                     workload.change(connection, round);
                     Workload.run(connection, "BEGIN", "INSERT INTO promised VALUES (%d)".formatted(round));
@@ -142,5 +151,74 @@ class RedoWorkerTest {
         } catch (AssertionError | Exception e) {
             throw new AssertionError("seed=" + seed, e);
         }
+    }
+
+    @Test
+    @EnabledIfSystemProperty(named = "spg99.long", matches = "true")
+    void givenARelationOfMoreThanAGigabyteAndFiftyThousandSmallOnes_whenSnapshotsAreTaken_thenNothingIsLost()
+            throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        RedoWorker worker = timelines.redoWorker(timelines.objects);
+        timeline.start();
+        Map<String, String> before;
+        try (Connection connection = timeline.connect()) {
+            Workload.create(connection);
+            Workload.run(
+                    connection, "CREATE TABLE huge (id int, v text)", "ALTER TABLE huge ALTER v SET STORAGE PLAIN");
+            for (int part = 0; part < 20; part++) {
+                Workload.run(
+                        connection,
+                        "INSERT INTO huge SELECT i, repeat(md5(i::text), 60) FROM generate_series(1, 30000) i"
+                                + " WHERE i % 20 <> " + part);
+            }
+            for (int part = 0; part < 50; part++) {
+                Workload.run(connection, """
+                        DO $$ BEGIN FOR i IN 1..1000 LOOP
+                            EXECUTE format('CREATE TABLE small_%d_%%s AS SELECT %%s AS n', i, i);
+                        END LOOP; END $$""".formatted(part));
+            }
+            String segments = Workload.ask(connection, "SELECT pg_relation_size('huge') / (1 << 30)");
+            assertEquals("1", segments, "full segments of a gigabyte");
+            before = summary(connection);
+        }
+        timeline.stop();
+        for (int round = 0; round < 2; round++) {
+            QuorumReply.Prepared prepared = timeline.prepare();
+            assertTrue(worker.advance(timeline.job(prepared)).isPresent());
+            timeline.start(prepared);
+            try (Connection connection = timeline.connect()) {
+                assertEquals(before, summary(connection));
+                Workload.check(connection);
+                Workload.run(
+                        connection,
+                        "UPDATE huge SET id = -id WHERE id % 1000 = " + round,
+                        "UPDATE small_7_7 SET n = n + 1",
+                        "DROP TABLE small_8_" + (round + 8),
+                        "CHECKPOINT",
+                        "DELETE FROM huge WHERE id % 3000 = " + (round + 1));
+                before = summary(connection);
+            }
+            timeline.kill();
+        }
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals(before, summary(connection));
+        }
+        timeline.kill();
+    }
+
+    private static Map<String, String> summary(Connection connection) throws SQLException {
+        return Map.of(
+                "huge",
+                Workload.ask(connection, "SELECT count(*) || ' ' || sum(hashtext(h::text)::bigint) FROM huge h"),
+                "small",
+                Workload.ask(
+                        connection,
+                        "SELECT count(*) FROM pg_class WHERE relname LIKE 'small%' AND pg_relation_size(oid) = 8192"),
+                "rows",
+                Workload.ask(
+                        connection,
+                        "SELECT string_agg(query_to_xml(format('SELECT n FROM %I', relname), true, true, '')::text, ',' ORDER BY relname)"
+                                + " FROM pg_class WHERE relname LIKE 'small\\__\\_7'"));
     }
 }

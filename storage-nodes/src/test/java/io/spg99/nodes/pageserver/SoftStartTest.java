@@ -351,6 +351,58 @@ class SoftStartTest {
         timeline.kill();
     }
 
+    @Test
+    void givenAWriterThatRunsOn_whenItsWalIsInASnapshot_thenSafekeepersRemoveItAndALostOneBeginsAtTheHorizon()
+            throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        timeline.start();
+        Manifest snapshot;
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE TABLE big (id int PRIMARY KEY, filler text)",
+                    "INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(1, 100000) i",
+                    "CHECKPOINT");
+            Lsn end = Lsn.parse(Workload.ask(connection, "SELECT pg_current_wal_flush_lsn()"));
+            snapshot = timelines
+                    .redoWorker(timelines.objects)
+                    .advance(timeline.running(end))
+                    .orElseThrow();
+        }
+        Lsn horizon = snapshot.walStart();
+        assertTrue(horizon.minus(timeline.base.start()) > 3L * timeline.base.segmentSize(), "horizon=" + horizon);
+
+        timeline.quorum.tell(new QuorumCommand.Horizon(horizon));
+        for (SafekeeperId id : SafekeeperId.ALL) {
+            awaitTrimmed(timeline, id, horizon);
+        }
+        SafekeeperId lost = SafekeeperId.ALL.getLast();
+        timelines.safekeepers.stop(lost);
+        FileTree.delete(timelines.safekeepers.directory(lost));
+        timelines.safekeepers.start(lost);
+        awaitTrimmed(timeline, lost, horizon);
+        try (Connection connection = timeline.connect()) {
+            // With another one away it takes the one that was lost to commit.
+            Awaitility.await(lost + " follows")
+                    .atMost(TestTimelines.PATIENCE)
+                    .until(() -> Workload.ask(
+                                    connection,
+                                    "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND flush_lsn >= '"
+                                            + horizon + "' AND application_name = '" + lost.value() + "'")
+                            .equals("1"));
+            timelines.safekeepers.stop(SafekeeperId.ALL.getFirst());
+            Workload.run(connection, "INSERT INTO big VALUES (100001, repeat('x', 200))");
+        }
+        timeline.kill();
+        timelines.safekeepers.start(SafekeeperId.ALL.getFirst());
+
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals("100001 5000150001", Workload.ask(connection, ROWS));
+        }
+        timeline.kill();
+    }
+
     /** The Safekeeper has WAL from the horizon on, and none before it. */
     private static void awaitTrimmed(TestTimelines.Timeline timeline, SafekeeperId id, Lsn horizon) {
         Path directory = timelines.safekeepers.directory(id);

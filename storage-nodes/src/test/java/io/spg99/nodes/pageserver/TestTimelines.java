@@ -266,6 +266,10 @@ final class TestTimelines implements AutoCloseable {
 
         /** As the superuser, over the Unix socket. */
         Connection connect() throws SQLException {
+            return connect(DATABASE);
+        }
+
+        Connection connect(String database) throws SQLException {
             Properties properties = new Properties();
             properties.setProperty("user", BaseImages.SUPERUSER);
             properties.setProperty("sslmode", "disable");
@@ -273,7 +277,7 @@ final class TestTimelines implements AutoCloseable {
             properties.setProperty(
                     "socketFactoryArg", writer.socket().orElseThrow().toString());
             Connection connection = new Driver()
-                    .connect("jdbc:postgresql://" + writer.host() + ":" + writer.port() + "/" + DATABASE, properties);
+                    .connect("jdbc:postgresql://" + writer.host() + ":" + writer.port() + "/" + database, properties);
             if (connection == null) {
                 throw new SQLException("not a URL of PgJDBC's");
             }

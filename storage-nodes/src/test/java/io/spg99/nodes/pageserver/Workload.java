@@ -4,6 +4,7 @@ import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
@@ -24,6 +25,15 @@ final class Workload {
     private static final String HEAPS = """
             SELECT c.oid::regclass::text FROM pg_class c
             WHERE c.relkind IN ('r', 'm', 't') AND c.relpersistence = 'p' ORDER BY 1""";
+
+    /** Conditions on t that each kind of index can answer. */
+    private static final List<String> CONDITIONS = List.of(
+            "k = 7",
+            "s = (SELECT min(s) FROM t)",
+            "j @> '{\"a\": 3}'",
+            "p <@ box '((0, 0), (500, 1))'",
+            "s >= '7' AND s < '8'",
+            "d BETWEEN '2020-03-01' AND '2020-06-01'");
 
     private final Random random;
 
@@ -53,6 +63,9 @@ final class Workload {
     static void create(Connection connection) throws SQLException {
         run(
                 connection,
+                // Images have no templates left, and one that is in use, by a prepared transaction for instance, cannot
+                // be copied.
+                "CREATE DATABASE plain TEMPLATE " + TestTimelines.DATABASE,
                 "CREATE EXTENSION amcheck",
                 "CREATE EXTENSION btree_gin",
                 "CREATE TABLE t (id bigint PRIMARY KEY, k int, s text, j jsonb, p point, d date)",
@@ -95,10 +108,19 @@ final class Workload {
                 "INSERT INTO log (what) VALUES ('round %d')".formatted(round));
         switch (round % 8) {
             case 0 -> run(connection, "VACUUM (FREEZE) t", "REFRESH MATERIALIZED VIEW sums");
-            case 1 -> run(connection, "VACUUM FULL toasted", "CREATE INDEX ON log (what)");
+            case 1 ->
+                run(
+                        connection,
+                        "VACUUM FULL toasted",
+                        "CREATE INDEX ON log (what)",
+                        "CREATE DATABASE inside%d TEMPLATE plain".formatted(round));
             case 2 -> run(connection, "TRUNCATE parts1", "REINDEX TABLE t");
             case 3 ->
-                run(connection, "CREATE TABLE made%d AS SELECT * FROM t".formatted(round), "CLUSTER t USING t_pkey");
+                run(
+                        connection,
+                        "CREATE TABLE made%d AS SELECT * FROM t".formatted(round),
+                        "CLUSTER t USING t_pkey",
+                        "DROP DATABASE IF EXISTS inside%d".formatted(round - 2));
             case 4 -> run(connection, "DROP TABLE IF EXISTS made%d".formatted(round - 1), "ANALYZE", "CHECKPOINT");
             case 5 -> run(connection, "ALTER TABLE log ADD c%d int DEFAULT 7".formatted(round), "VACUUM t");
             case 6 -> run(connection, "DELETE FROM t WHERE id > %d".formatted(base - 15_000), "VACUUM t");
@@ -129,13 +151,19 @@ final class Workload {
                 ask(
                         connection,
                         "SELECT string_agg(relname::text || relkind::text || relnatts, ',' ORDER BY relname, oid) FROM pg_class WHERE oid > 16384"));
+        found.put("databases", databases(connection));
         found.put(
                 "prepared",
                 ask(connection, "SELECT coalesce(string_agg(gid, ',' ORDER BY gid), '') FROM pg_prepared_xacts"));
         return found;
     }
 
-    /** @throws SQLException if a B-tree or a heap is damaged */
+    /** Databases that were made inside, one a line. */
+    static String databases(Connection connection) throws SQLException {
+        return ask(connection, "SELECT datname FROM pg_database WHERE datname LIKE 'inside%' ORDER BY 1");
+    }
+
+    /** @throws SQLException if a B-tree or a heap is damaged, or an index says something else than its table */
     static void check(Connection connection) throws SQLException {
         run(connection, "SET client_min_messages = error");
         for (String index : ask(connection, INDEXES).lines().toList()) {
@@ -145,6 +173,18 @@ final class Workload {
             String damage = ask(connection, "SELECT msg FROM verify_heapam('%s')".formatted(heap));
             if (!damage.isEmpty()) {
                 throw new SQLException("heap is damaged: relation=" + heap + " " + damage);
+            }
+        }
+        for (String condition : CONDITIONS) {
+            String count = "SELECT count(*) FROM t WHERE " + condition;
+            run(connection, "SET enable_seqscan = on", "SET enable_indexscan = off", "SET enable_bitmapscan = off");
+            run(connection, "SET enable_indexonlyscan = off");
+            String read = ask(connection, count);
+            run(connection, "SET enable_seqscan = off", "RESET enable_indexscan", "RESET enable_bitmapscan");
+            String found = ask(connection, count);
+            run(connection, "RESET enable_indexonlyscan", "RESET enable_seqscan");
+            if (!found.equals(read)) {
+                throw new SQLException("index is damaged: " + condition + " table=" + read + " index=" + found);
             }
         }
     }

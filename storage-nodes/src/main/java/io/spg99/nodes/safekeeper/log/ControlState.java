@@ -48,6 +48,11 @@ record ControlState(
 
     private static final int MOST_FIRST_WAL = 8192;
 
+    /** Nothing but what may be the rest of a record was durable when this was written. */
+    boolean isAtHorizon() {
+        return checkpoint.equals(horizon);
+    }
+
     ControlState withPromised(int next) {
         return new ControlState(
                 base, next, history, checkpoint, checkpointRecord, limit, headsFilled, established, horizon, restored);

@@ -61,12 +61,6 @@ public final class TimelineLog implements Closeable {
     /** Position from which a log begun again after a loss has a vote; null while that is not known. In memory only. */
     private @Nullable Lsn votesFrom;
 
-    /**
-     * End of what is being brought to a log that is begun at its horizon; null if nothing is. A record need not begin at the
-     * horizon, so that what comes cannot be walked; it counts when {@link #established} confirms that it is whole. In memory only.
-     */
-    private @Nullable Lsn filledTo;
-
     /** Why nothing works any more; null as long as it does. */
     private @Nullable LogFailedException failure;
 
@@ -146,7 +140,8 @@ public final class TimelineLog implements Closeable {
         }
         ControlState control = ControlState.decode(content);
         disk.removeBefore(control.horizon().segment(control.base().segmentSize()));
-        if (control.limit().equals(control.checkpoint())) {
+        // What follows a horizon may be the rest of a record, of which a scan could not tell whether it is whole.
+        if (control.limit().equals(control.checkpoint()) || control.isAtHorizon()) {
             return new TimelineLog(disk, control, control.checkpoint(), control.checkpointRecord());
         }
         return recover(disk, control);
@@ -196,7 +191,9 @@ public final class TimelineLog implements Closeable {
 
     private static WalRecordWalker newWalker(ControlState control, Lsn end, Lsn record) {
         TimelineBase base = control.base();
-        return new WalRecordWalker(base.systemIdentifier(), base.segmentSize(), control.history(), end, record);
+        return end.equals(control.horizon()) && record.equals(Lsn.ZERO)
+                ? WalRecordWalker.fromSegment(base.systemIdentifier(), base.segmentSize(), control.history(), end)
+                : new WalRecordWalker(base.systemIdentifier(), base.segmentSize(), control.history(), end, record);
     }
 
     public TimelineBase base() {
@@ -249,9 +246,9 @@ public final class TimelineLog implements Closeable {
      * still outweighs what it has left out, wherever that may turn up again.
      *
      * <p>What is missing from before {@code horizon} is not brought: it is in object storage, below a published snapshot (W3,
-     * W6). The log is begun again there then.
+     * W6). The log is begun again there then, be it in the middle of what {@code generation} has written.
      *
-     * @param horizon start of a segment, not after {@code end}
+     * @param horizon start of a segment, not after the quorum position
      * @return position up to which the WAL is there; {@code end} if nothing is missing
      */
     public synchronized Lsn establish(int generation, WalHistory history, Lsn end, Lsn horizon) throws IOException {
@@ -260,6 +257,9 @@ public final class TimelineLog implements Closeable {
         if (isEstablished(generation)) {
             Lsn begin = control.history().last().begin();
             if (begin.equals(end) && control.history().upTo(end).equals(history.upTo(end))) {
+                if (flushed.isBefore(horizon)) {
+                    beginAtHorizon(generation, history, end, horizon);
+                }
                 return end;
             }
             throw new LogFailedException(
@@ -282,11 +282,6 @@ public final class TimelineLog implements Closeable {
         flushed = common;
         flushedRecord = record;
         rewind();
-        if (!whole
-                && common.equals(control.horizon())
-                && common.isAfter(control.base().start())) {
-            filledTo = end;
-        }
         return common;
     }
 
@@ -294,17 +289,14 @@ public final class TimelineLog implements Closeable {
         ControlState begun = control.withHistory(history.upTo(end))
                 .withHorizon(horizon)
                 .withCheckpoint(horizon, Lsn.ZERO)
-                .withLimit(horizon);
-        boolean whole = horizon.equals(end);
+                .withLimit(end);
+        boolean whole = !horizon.isBefore(end);
         save(whole ? begun.withTerm(generation, end) : begun);
         flushed = horizon;
         flushedRecord = Lsn.ZERO;
         rewind();
-        if (!whole) {
-            filledTo = end;
-        }
         removeBeforeHorizon();
-        return horizon;
+        return Lsn.min(horizon, end);
     }
 
     private void removeBeforeHorizon() throws IOException {
@@ -316,9 +308,8 @@ public final class TimelineLog implements Closeable {
     }
 
     /**
-     * Removes WAL before {@code horizon}, as far as it is no part of {@code generation}, which this log is established for:
-     * it is archived, and a published snapshot lies beyond it (W6). WAL from the begin of the generation on stays: who
-     * has to be established for it, needs it.
+     * Removes WAL before {@code horizon}, if this log is established for {@code generation}: it is archived, and a published
+     * snapshot lies beyond it (W6). Who has to be established for the generation later, or lags, begins at the horizon.
      *
      * @return where the WAL begins now
      */
@@ -329,7 +320,7 @@ public final class TimelineLog implements Closeable {
             return control.horizon();
         }
         int segmentSize = control.base().segmentSize();
-        Lsn next = Lsn.min(horizon, control.history().last().begin()).segmentStart(segmentSize);
+        Lsn next = Lsn.min(horizon, flushed).segmentStart(segmentSize);
         if (next.isAfter(control.horizon())) {
             flush();
             // What is durable is recorded: a scan after a crash must not begin before the horizon.
@@ -343,14 +334,6 @@ public final class TimelineLog implements Closeable {
     public synchronized void established(int generation, Lsn end) throws IOException {
         checkUsable();
         checkPromise(generation);
-        if (end.equals(filledTo) && written.equals(end)) {
-            flushed = end;
-            flushedRecord = Lsn.ZERO;
-            filledTo = null;
-            save(control.withCheckpoint(flushed, flushedRecord).withTerm(generation, end));
-            rewind();
-            return;
-        }
         if (!flushed.equals(end)) {
             throw new LogFailedException("established up to " + flushed + " instead of " + end, null);
         }
@@ -425,14 +408,10 @@ public final class TimelineLog implements Closeable {
             throw new MalformedWalException(at, "gap in the stream: expected=" + written);
         }
         Lsn end = at.plus(bytes.remaining());
-        Lsn filled = filledTo;
-        Lsn limit = filled == null ? control.limit() : filled;
-        if (end.isAfter(limit)) {
-            throw new MalformedWalException(at, "WAL beyond the limit: end=" + end + " limit=" + limit);
+        if (end.isAfter(control.limit())) {
+            throw new MalformedWalException(at, "WAL beyond the limit: end=" + end + " limit=" + control.limit());
         }
-        if (filled == null) {
-            walker.accept(bytes.duplicate());
-        }
+        walker.accept(bytes.duplicate());
         try {
             writeAlong(disk, control, at, bytes);
         } catch (IOException e) {
@@ -456,16 +435,16 @@ public final class TimelineLog implements Closeable {
         } catch (IOException e) {
             throw fail("cannot sync WAL", e);
         }
-        if (filledTo != null) {
-            return flushed;
-        }
         int segmentSize = control.base().segmentSize();
+        boolean begun = control.isAtHorizon() && walker.recordEnd().isAfter(flushed);
         boolean segmentDone = flushed.segment(segmentSize) != walker.recordEnd().segment(segmentSize);
         flushed = walker.recordEnd();
         flushedRecord = walker.lastRecord();
         view = currentView();
         if (segmentDone) {
             fillHeads(false);
+        }
+        if (segmentDone || begun) {
             save(control.withCheckpoint(flushed, flushedRecord));
         }
         voteIfCaughtUp();
@@ -570,7 +549,6 @@ public final class TimelineLog implements Closeable {
     /** Forgets what was appended and not flushed: the next stream begins at the flushed position. */
     private void rewind() {
         written = flushed;
-        filledTo = null;
         walker = newWalker(control, flushed, flushedRecord);
         view = currentView();
     }

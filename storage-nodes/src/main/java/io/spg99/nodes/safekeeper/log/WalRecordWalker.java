@@ -73,6 +73,12 @@ public final class WalRecordWalker {
     /** Bytes of the record being read that have been seen, header included. */
     private long recordSeen;
 
+    /** Nothing was seen yet, and a record that begins earlier may go on where this one begins. */
+    private boolean mayContinue;
+
+    /** What is being read is the rest of a record whose begin was never seen: it cannot be checked. */
+    private boolean headless;
+
     /** Padding still to be skipped after the record, up to a multiple of 8 or, after a switch, to the segment's end. */
     private long padding;
 
@@ -89,6 +95,15 @@ public final class WalRecordWalker {
         this.recordEnd = recordEnd;
         this.recordBegin = recordEnd;
         this.lastRecord = lastRecord;
+    }
+
+    /**
+     * Begins at the start of a segment, in the middle of a record perhaps: of that nothing can be checked but the pages it is in.
+     */
+    static WalRecordWalker fromSegment(long systemIdentifier, int segmentSize, WalHistory history, Lsn start) {
+        WalRecordWalker walker = new WalRecordWalker(systemIdentifier, segmentSize, history, start, Lsn.ZERO);
+        walker.mayContinue = true;
+        return walker;
     }
 
     public Lsn position() {
@@ -180,6 +195,12 @@ public final class WalRecordWalker {
         expect(page, "flag of a long header", length == LONG_HEADER ? LONG_PAGE : 0, info & LONG_PAGE);
         expect(page, "generation of the page", history.generationAt(page), pageHeader.getInt(4));
         expect(page, "page address", page.value(), pageHeader.getLong(8));
+        if (mayContinue) {
+            mayContinue = false;
+            if ((info & FIRST_IS_CONTRECORD) != 0) {
+                continueRecord(page, Integer.toUnsignedLong(pageHeader.getInt(16)));
+            }
+        }
         boolean inRecord = recordSeen > 0;
         expect(page, "flag of a continued record", inRecord ? FIRST_IS_CONTRECORD : 0, info & FIRST_IS_CONTRECORD);
         long rest = inRecord ? recordLength - recordSeen : 0;
@@ -189,6 +210,17 @@ public final class WalRecordWalker {
             expect(page, "segment size", segmentSize, pageHeader.getInt(32));
             expect(page, "page size", PAGE, pageHeader.getInt(36));
         }
+    }
+
+    private void continueRecord(Lsn page, long rest) throws MalformedWalException {
+        if (rest == 0 || rest > LONGEST_RECORD) {
+            throw new MalformedWalException(page, "rest of the record=" + rest);
+        }
+        headless = true;
+        recordBegin = Lsn.ZERO;
+        recordSeen = RECORD_HEADER;
+        recordLength = RECORD_HEADER + rest;
+        crc.reset();
     }
 
     private void takeRecordHeader(ByteBuffer bytes) throws MalformedWalException {
@@ -230,6 +262,13 @@ public final class WalRecordWalker {
     }
 
     private void checkRecord() throws MalformedWalException {
+        if (headless) {
+            padding = -position.value() & 7;
+            if (padding == 0) {
+                completeRecord();
+            }
+            return;
+        }
         crc.update(recordHeader.array(), 0, CRC_OFFSET);
         expect(recordBegin, "record checksum", Integer.toUnsignedLong(recordHeader.getInt(CRC_OFFSET)), crc.getValue());
         int info = Byte.toUnsignedInt(recordHeader.get(16)) & 0xF0;
@@ -249,10 +288,11 @@ public final class WalRecordWalker {
     private void completeRecord() {
         lastRecord = recordBegin;
         recordEnd = position;
-        if (isCheckpoint()) {
+        if (!headless && isCheckpoint()) {
             checkpoint = recordBegin;
             checkpointEnd = recordEnd;
         }
+        headless = false;
         recordSeen = 0;
         recordLength = 0;
     }

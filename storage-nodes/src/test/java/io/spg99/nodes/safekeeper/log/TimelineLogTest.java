@@ -171,7 +171,7 @@ class TimelineLogTest {
     }
 
     @Test
-    void givenWalThatIsCovered_whenTrimmed_thenItIsGoneForGoodUpToTheGenerationsBegin() throws Exception {
+    void givenWalThatIsCovered_whenTrimmedWhileItsWriterRuns_thenItIsGoneForGood() throws Exception {
         FakeWal wal = first().records(new Random(1), 500);
         TimelineLog log = following(disk, wal);
         Lsn begin = wal.end();
@@ -181,12 +181,12 @@ class TimelineLogTest {
         append(log, 3, next, log.follow(3), next.end());
         log.flush();
 
-        Lsn horizon = log.trim(3, next.end());
+        Lsn horizon = log.trim(3, next.end().plus(10L * FakeWal.SEGMENT_SIZE));
         disk.reboot();
         TimelineLog again = reopen(disk);
 
-        assertEquals(begin.segmentStart(FakeWal.SEGMENT_SIZE), horizon);
-        assertTrue(horizon.isAfter(wal.base().start()), "horizon=" + horizon);
+        assertEquals(next.end().segmentStart(FakeWal.SEGMENT_SIZE), horizon, "what is here, and no more");
+        assertTrue(horizon.isAfter(begin), "horizon=" + horizon);
         assertEquals(horizon, again.view().horizon());
         assertEquals(next.end(), again.view().flushed());
         assertEquals(0, again.read(next.history(), horizon.plus(-8), horizon, ByteBuffer.allocate(8)));
@@ -222,6 +222,64 @@ class TimelineLogTest {
         assertEquals(next.end(), last.view().flushed());
         assertEquals(next.history(), last.view().history());
         assertSameFrom(horizon, next, last);
+    }
+
+    @Test
+    void givenALogThatLacksWhatOthersHaveRemovedOfARunningGeneration_whenEstablished_thenItFollowsFromTheirHorizon()
+            throws Exception {
+        for (long seed = 1; seed <= 20; seed++) {
+            CrashingDisk mine = new CrashingDisk(new Random(seed));
+            FakeWal wal = first().records(new Random(seed), 10);
+            TimelineLog log = following(mine, wal);
+            Lsn begin = wal.end();
+            FakeWal next = wal.branch(3).records(new Random(-seed), 1000);
+            Lsn horizon = begin.plus(2L * FakeWal.SEGMENT_SIZE).segmentStart(FakeWal.SEGMENT_SIZE);
+            log.promise(3);
+            assertEquals(begin, log.establish(3, wal.history(), begin, horizon), "seed=" + seed);
+            assertTrue(log.isEstablished(3));
+            assertEquals(horizon, log.follow(3), "seed=" + seed);
+            append(log, 3, next, horizon, horizon.plus(9));
+            assertEquals(horizon, log.flush(), "the first record is not whole: seed=" + seed);
+            mine.restart();
+
+            TimelineLog again = reopen(mine);
+            assertEquals(horizon, again.follow(3), "seed=" + seed);
+            append(again, 3, next, horizon, next.end());
+            assertEquals(next.end(), again.flush(), "seed=" + seed);
+            mine.reboot();
+
+            TimelineLog last = reopen(mine);
+            assertEquals(next.end(), last.view().flushed(), "seed=" + seed);
+            assertEquals(next.history(), last.view().history(), "seed=" + seed);
+            assertSameFrom(horizon, next, last);
+        }
+    }
+
+    @Test
+    void givenALogThatLagsBehindWhatOthersHaveRemoved_whenEstablishedAgain_thenItGoesOnFromTheirHorizon()
+            throws Exception {
+        FakeWal wal = first().records(new Random(1), 10);
+        TimelineLog log = following(disk, wal);
+        Lsn begin = wal.end();
+        FakeWal next = wal.branch(3).records(new Random(2), 1000);
+        log.promise(3);
+        log.establish(3, wal.history(), begin, wal.base().start());
+        Lsn here = next.recordEnds().stream()
+                .filter(end -> end.isAfter(begin))
+                .findFirst()
+                .orElseThrow();
+        append(log, 3, next, log.follow(3), here);
+        log.flush();
+        Lsn horizon = next.end().segmentStart(FakeWal.SEGMENT_SIZE);
+
+        assertEquals(begin, log.establish(3, wal.history(), begin, wal.base().start()));
+        assertEquals(here, log.view().flushed(), "it does not lag behind that");
+        assertEquals(begin, log.establish(3, wal.history(), begin, horizon));
+        assertEquals(horizon, log.view().horizon());
+        append(log, 3, next, log.follow(3), next.end());
+
+        assertEquals(next.end(), log.flush());
+        assertSameFrom(horizon, next, log);
     }
 
     @Test

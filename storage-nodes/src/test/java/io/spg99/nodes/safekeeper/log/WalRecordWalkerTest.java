@@ -67,6 +67,33 @@ class WalRecordWalkerTest {
     }
 
     @Test
+    void givenAnySegment_whenBeginningThereInTheMiddleOfARecord_thenTheRestIsWalkedFromTheNextRecordOn()
+            throws Exception {
+        int continued = 0;
+        for (long seed = 1; seed <= 50; seed++) {
+            FakeWal wal = wal(seed).records(new Random(seed), 400);
+            for (Lsn start = wal.start(); start.isBefore(wal.end()); start = start.plus(FakeWal.SEGMENT_SIZE)) {
+                Lsn begin = start;
+                WalRecordWalker walker = WalRecordWalker.fromSegment(
+                        FakeWal.SYSTEM_IDENTIFIER, FakeWal.SEGMENT_SIZE, wal.history(), begin);
+                for (Lsn at = begin; at.isBefore(wal.end()); ) {
+                    Lsn next = Lsn.min(at.plus(1000), wal.end());
+                    walker.accept(wal.slice(at, next));
+                    at = next;
+                    Lsn position = next;
+                    Lsn expected = wal.recordEnds().stream()
+                            .filter(end -> end.isAfter(begin) && !end.isAfter(position))
+                            .reduce((a, b) -> b)
+                            .orElse(begin);
+                    assertEquals(expected, walker.recordEnd(), "seed=" + seed + " begin=" + begin);
+                }
+                continued += wal.recordEnds().contains(begin) ? 0 : 1;
+            }
+        }
+        assertTrue(continued > 50, "segments that begin in the middle of a record: " + continued);
+    }
+
+    @Test
     void givenAFlippedBit_whenWalked_thenNoRecordFromThereOnCounts() {
         for (long seed = 1; seed <= 300; seed++) {
             FakeWal wal = wal(seed % 5);

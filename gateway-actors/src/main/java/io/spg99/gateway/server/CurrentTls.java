@@ -36,7 +36,6 @@ final class CurrentTls {
 
     /** Blocks; one call at a time. Files that do not fit each other, as in the middle of a change, are left for the next. */
     void check() {
-        contexts.renewTicketKey();
         try {
             List<String> now = look(files);
             if (!now.equals(seen)) {

@@ -40,6 +40,8 @@ final class StartupHandler extends ByteToMessageDecoder {
 
     private boolean encrypted;
     private boolean gssRequested;
+    /** It was here to cancel a query, and nothing else. */
+    private boolean cancels;
 
     StartupHandler(ClientConnection connection, boolean admitted, boolean direct) {
         this.connection = connection;
@@ -51,7 +53,7 @@ final class StartupHandler extends ByteToMessageDecoder {
 
     @Override
     protected void decode(ChannelHandlerContext ctx, ByteBuf in, List<Object> out) {
-        if (connection.closing()) {
+        if (connection.closing() || cancels) {
             in.skipBytes(in.readableBytes());
             return;
         }
@@ -107,6 +109,7 @@ final class StartupHandler extends ByteToMessageDecoder {
 
     /** The client is told nothing but the end of the connection, which comes when the request has been delivered. */
     private void onCancel(ChannelHandlerContext ctx, StartupPacket.CancelRequest cancel) {
+        cancels = true;
         connection.gateway.cancel(cancel.processId(), cancel.secretKey()).whenComplete((found, failure) -> {
             if (failure != null || !found) {
                 LOG.info(

@@ -2,8 +2,6 @@ package io.spg99.gateway.server;
 
 import io.netty.handler.ssl.ApplicationProtocolConfig;
 import io.netty.handler.ssl.OpenSsl;
-import io.netty.handler.ssl.OpenSslSessionContext;
-import io.netty.handler.ssl.OpenSslSessionTicketKey;
 import io.netty.handler.ssl.SslContext;
 import io.netty.handler.ssl.SslContextBuilder;
 import io.netty.handler.ssl.SslProvider;
@@ -13,25 +11,15 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.security.GeneralSecurityException;
-import java.security.SecureRandom;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
-import java.time.Duration;
-import java.util.ArrayList;
-import java.util.List;
 
 /**
  * TLS towards clients and towards backends: 1.3 and 1.2, BoringSSL where its native library loads, else the JDK's.
- * Clients may resume their sessions with tickets, until the certificate changes. Sessions are not resumed towards backends:
- * PostgreSQL issues no tickets and keeps no session cache.
+ * Clients resume their sessions, as Netty has it by default, until the certificate changes. Sessions are not resumed towards
+ * backends: PostgreSQL issues no tickets and keeps no session cache.
  */
 final class TlsContexts {
-
-    /**
-     * Tickets are taken for one to two of these times. Whoever has their key can read TLS 1.2 connections that were resumed, so
-     * a key does not last.
-     */
-    private static final Duration TICKET_KEY_LIFETIME = Duration.ofHours(1);
 
     private static final String[] VERSIONS = {"TLSv1.3", "TLSv1.2"};
 
@@ -40,42 +28,10 @@ final class TlsContexts {
     /** See {@link ServerEndPoint}. */
     private final byte[] endPoint;
 
-    /** The first is for new tickets, the second is that of the time before. Empty where the JDK has its own. */
-    private final List<OpenSslSessionTicketKey> ticketKeys = new ArrayList<>();
-
-    private long ticketKeyNanos;
-
     private TlsContexts(SslContext server, SslContext backend, byte[] endPoint) {
         this.server = server;
         this.backend = backend;
         this.endPoint = endPoint;
-        newTicketKey();
-    }
-
-    /** Another key for session tickets, if it is time. One call at a time. */
-    void renewTicketKey() {
-        if (System.nanoTime() - ticketKeyNanos > TICKET_KEY_LIFETIME.toNanos()) {
-            newTicketKey();
-        }
-    }
-
-    /** Netty issues no tickets before it is given a key; what they hold is with the client, so resumption takes no memory here. */
-    private void newTicketKey() {
-        ticketKeyNanos = System.nanoTime();
-        if (server.sessionContext() instanceof OpenSslSessionContext openSsl) {
-            SecureRandom random = new SecureRandom();
-            byte[] name = new byte[OpenSslSessionTicketKey.NAME_SIZE];
-            byte[] hmac = new byte[OpenSslSessionTicketKey.HMAC_KEY_SIZE];
-            byte[] aes = new byte[OpenSslSessionTicketKey.AES_KEY_SIZE];
-            random.nextBytes(name);
-            random.nextBytes(hmac);
-            random.nextBytes(aes);
-            ticketKeys.add(0, new OpenSslSessionTicketKey(name, hmac, aes));
-            if (ticketKeys.size() > 2) {
-                ticketKeys.remove(2);
-            }
-            openSsl.setTicketKeys(ticketKeys.toArray(OpenSslSessionTicketKey[]::new));
-        }
     }
 
     byte[] endPoint() {

@@ -1,11 +1,13 @@
 package io.spg99.gateway.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.GeneralSecurityException;
 import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
@@ -84,8 +86,7 @@ class CertificatesTest {
                 tls.server-key = "%s"
                 tls.reload-interval = 50ms
                 """.formatted(certificates.certificate("gateway"), certificates.key("gateway")));
-        SSLContext client = SSLContext.getInstance("TLS");
-        client.init(null, new TrustManager[] {new RawClient.TrustAll()}, null);
+        SSLContext client = client();
         try {
             SSLSession first = session(gateway, client, version);
             assertEquals(version, first.getProtocol());
@@ -94,6 +95,8 @@ class CertificatesTest {
                         first.getCreationTime(),
                         session(gateway, client, version).getCreationTime());
             }
+            SSLSession stranger = session(gateway, client(), version);
+            assertNotEquals(first.getCreationTime(), stranger.getCreationTime());
             new TestCertificates(directory);
             Awaitility.await("a session of the new certificate")
                     .until(() -> session(gateway, client, version).getCreationTime() != first.getCreationTime());
@@ -102,7 +105,13 @@ class CertificatesTest {
         }
     }
 
-    /** Of a connection that has got as far as the password; by then a ticket has come. */
+    private static SSLContext client() throws GeneralSecurityException {
+        SSLContext client = SSLContext.getInstance("TLS");
+        client.init(null, new TrustManager[] {new RawClient.TrustAll()}, null);
+        return client;
+    }
+
+    /** Of a connection that has got as far as the password; by then whatever it takes to resume it has come. */
     private static SSLSession session(GatewayFixture gateway, SSLContext client, String version) throws Exception {
         try (RawClient raw = new RawClient(gateway.server.port())) {
             raw.sslRequest().answer();

@@ -15,6 +15,7 @@ import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.util.Base64;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import javax.crypto.Mac;
 import javax.crypto.SecretKeyFactory;
 import javax.crypto.spec.PBEKeySpec;
@@ -27,6 +28,9 @@ import javax.net.ssl.X509TrustManager;
 
 /** A client that says what no driver would. */
 final class RawClient implements AutoCloseable {
+
+    /** Made once for each password and salt: tests log in hundreds of times. */
+    private static final Map<String, byte[]> SALTED = new ConcurrentHashMap<>();
 
     private Socket socket;
     private DataInputStream in;
@@ -128,11 +132,8 @@ final class RawClient implements AutoCloseable {
         sendSasl("SCRAM-SHA-256\0", "n,,n=,r=abc");
         String challenge = message().substring(5);
         String[] fields = challenge.split(",", 3);
-        byte[] salt = Base64.getDecoder().decode(fields[1].substring(2));
-        int iterations = Integer.parseInt(fields[2].substring(2));
-        byte[] salted = SecretKeyFactory.getInstance("PBKDF2WithHmacSHA256")
-                .generateSecret(new PBEKeySpec(password.toCharArray(), salt, iterations, 256))
-                .getEncoded();
+        byte[] salted = SALTED.computeIfAbsent(
+                password + fields[1] + fields[2], same -> salted(password, fields[1], fields[2]));
         byte[] key = hmac(salted, "Client Key");
         byte[] signature = hmac(
                 MessageDigest.getInstance("SHA-256").digest(key), "n=,r=abc," + challenge + ",c=biws," + fields[0]);
@@ -140,6 +141,20 @@ final class RawClient implements AutoCloseable {
             key[i] ^= signature[i];
         }
         sendSasl("", "c=biws," + fields[0] + ",p=" + Base64.getEncoder().encodeToString(key));
+    }
+
+    private static byte[] salted(String password, String salt, String iterations) {
+        try {
+            return SecretKeyFactory.getInstance("PBKDF2WithHmacSHA256")
+                    .generateSecret(new PBEKeySpec(
+                            password.toCharArray(),
+                            Base64.getDecoder().decode(salt.substring(2)),
+                            Integer.parseInt(iterations.substring(2)),
+                            256))
+                    .getEncoded();
+        } catch (GeneralSecurityException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     private static byte[] hmac(byte[] key, String data) throws GeneralSecurityException {

@@ -30,7 +30,8 @@ import picocli.CommandLine.Option;
  */
 @Command(
         name = "storage",
-        description = "Size of what object storage holds of a database after random updates, beside its live data compressed.",
+        description =
+                "Size of what object storage holds of a database after random updates, beside its live data compressed.",
         mixinStandardHelpOptions = true)
 final class StorageBench extends Benchmark {
 
@@ -62,8 +63,7 @@ final class StorageBench extends Benchmark {
     void measure(Path directory) throws Exception {
         System.out.println("starting the platform in " + directory);
         Map<String, String> environment = Map.of("SPG99_SNAPSHOT_RETENTION", RETENTION.toSeconds() + "s");
-        try (DevProcess dev =
-                DevProcess.start(directory.resolve("dev"), environment, "--idle-timeout", "never")) {
+        try (DevProcess dev = DevProcess.start(directory.resolve("dev"), environment, "--idle-timeout", "never")) {
             measure(dev);
         }
     }

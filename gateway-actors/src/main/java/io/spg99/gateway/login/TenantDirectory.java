@@ -11,11 +11,13 @@ public interface TenantDirectory {
     /** Empty if there is no such tenant. Fails if the directory cannot be asked (answered with 57P03). */
     CompletionStage<Optional<Tenant>> find(String pgUser);
 
+    record Database(String id, PoolMode poolMode) {}
+
     /**
      * @param verifier  in PostgreSQL's form, {@code SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>}
-     * @param databases database id by database name
+     * @param databases by name
      */
-    record Tenant(String pgUser, String verifier, Map<String, String> databases) {
+    record Tenant(String pgUser, String verifier, Map<String, Database> databases) {
         public Tenant {
             databases = Map.copyOf(databases);
         }

@@ -5,8 +5,10 @@ import io.netty.buffer.ByteBufUtil;
 import io.netty.channel.ChannelHandlerContext;
 import io.netty.handler.codec.ByteToMessageDecoder;
 import io.netty.handler.ssl.SslHandler;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.gateway.login.ScramExchange;
 import io.spg99.gateway.login.ScramVerifier;
+import io.spg99.gateway.login.TenantDirectory;
 import io.spg99.gateway.login.TenantDirectory.Tenant;
 import io.spg99.gateway.session.Settings;
 import io.spg99.gateway.session.StartupOptions;
@@ -37,7 +39,6 @@ final class LoginHandler extends ByteToMessageDecoder {
     private static final int NONCE_BYTES = 18;
 
     private static final String POOL_MODE = "spg99.pool_mode";
-    private static final String SESSION_MODE = "session";
 
     /** Values of the parameter "replication" that ask for an ordinary connection. */
     private static final Set<String> NO_REPLICATION = Set.of("false", "off", "no", "0", "f", "n");
@@ -236,14 +237,12 @@ final class LoginHandler extends ByteToMessageDecoder {
 
     private void onAuthenticated(ChannelHandlerContext ctx, Tenant known, byte[] serverFinal) {
         state = State.DONE;
-        String databaseId = known.databases().get(database);
+        TenantDirectory.Database found = known.databases().get(database);
         boolean room = connection.loggedIn();
-        if (databaseId == null || !room) {
+        if (found == null || !room) {
             connection.send(out -> ServerMessages.authenticationSaslFinal(out, serverFinal));
             connection.fatal(
-                    databaseId == null
-                            ? new SqlError("3D000", "database \"" + database + "\" does not exist")
-                            : TOO_MANY);
+                    found == null ? new SqlError("3D000", "database \"" + database + "\" does not exist") : TOO_MANY);
             return;
         }
         Map<String, String> forBackend = new LinkedHashMap<>(parameters);
@@ -251,8 +250,8 @@ final class LoginHandler extends ByteToMessageDecoder {
         forBackend.put("user", known.pgUser());
         forBackend.put("database", database);
         Map<String, String> login = Map.of("user", known.pgUser(), "database", database);
-        ServerPool pool = gateway.pools().of(gateway, databaseId, login);
-        ClientSession session = session(pool, forBackend);
+        ServerPool pool = gateway.pools().of(gateway, found.id(), login);
+        ClientSession session = session(pool, found.poolMode(), forBackend);
         connection.attach(session);
         // Early, so that notices may follow while the database wakes.
         connection.send(out -> {
@@ -264,14 +263,16 @@ final class LoginHandler extends ByteToMessageDecoder {
     }
 
     /** Its settings are carried from one server connection to another, unless it asks for one of its own. */
-    private ClientSession session(ServerPool pool, Map<String, String> forBackend) {
+    private ClientSession session(ServerPool pool, PoolMode usual, Map<String, String> forBackend) {
         Map<String, String> direct = new LinkedHashMap<>(forBackend);
         direct.keySet().removeAll(List.of("user", "database", "options"));
         // Switches other than settings are for PostgreSQL itself to understand.
         Optional<Map<String, String>> options = StartupOptions.parse(forBackend.getOrDefault("options", ""));
-        boolean dedicated = options.isEmpty()
-                || SESSION_MODE.equals(options.get().get(POOL_MODE))
-                || SESSION_MODE.equals(direct.get(POOL_MODE));
+        PoolMode mode = Optional.ofNullable(direct.get(POOL_MODE))
+                .or(() -> options.map(settings -> settings.get(POOL_MODE)))
+                .flatMap(PoolMode::parse)
+                .orElse(usual);
+        boolean dedicated = options.isEmpty() || mode == PoolMode.SESSION;
         Map<String, String> settings = new LinkedHashMap<>(options.orElse(Map.of()));
         settings.putAll(direct);
         return new ClientSession(connection, pool, forBackend, Settings.of(settings), dedicated);

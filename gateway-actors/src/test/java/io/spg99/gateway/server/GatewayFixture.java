@@ -5,6 +5,7 @@ import com.typesafe.config.ConfigFactory;
 import io.micrometer.prometheusmetrics.PrometheusConfig;
 import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.spg99.gateway.lease.DatabaseLeases;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.gateway.login.ScramVerifier;
 import io.spg99.gateway.login.TenantDirectory;
 import java.sql.Connection;
@@ -31,6 +32,9 @@ final class GatewayFixture {
     final GatewayServer server;
     private final DatabaseLeases leases;
     volatile boolean directoryDown;
+
+    /** Of the database. */
+    volatile PoolMode poolMode = PoolMode.TRANSACTION;
 
     GatewayFixture(TestPostgres postgres, String overrides) throws Exception {
         this(postgres, overrides, (actors, databases) -> databases);
@@ -79,17 +83,18 @@ final class GatewayFixture {
     }
 
     private TenantDirectory directory() {
-        TenantDirectory one = oneTenant();
         return user -> directoryDown
                 ? CompletableFuture.failedFuture(new IllegalStateException("down, by the test"))
-                : one.find(user);
+                : oneTenant(poolMode).find(user);
     }
 
-    static TenantDirectory oneTenant() {
+    static TenantDirectory oneTenant(PoolMode poolMode) {
         String verifier = ScramVerifier.of(PASSWORD, new byte[] {1, 2, 3, 4, 5, 6, 7, 8}, 4096)
                 .toStored();
-        TenantDirectory.Tenant tenant =
-                new TenantDirectory.Tenant(TestPostgres.USER, verifier, Map.of(TestPostgres.DATABASE, "db-1"));
+        TenantDirectory.Tenant tenant = new TenantDirectory.Tenant(
+                TestPostgres.USER,
+                verifier,
+                Map.of(TestPostgres.DATABASE, new TenantDirectory.Database("db-1", poolMode)));
         return user -> CompletableFuture.completedFuture(
                 user.equals(tenant.pgUser()) ? Optional.of(tenant) : Optional.empty());
     }

@@ -1,6 +1,7 @@
 package io.spg99.gateway.server;
 
 import io.micrometer.core.instrument.simple.SimpleMeterRegistry;
+import io.spg99.gateway.login.PoolMode;
 import java.nio.file.Path;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 
@@ -18,7 +19,7 @@ final class GatewayProcess {
         GatewayServer server = GatewayServer.start(
                         ActorTestKit.create().system(),
                         GatewayFixture.settings(certificates, "wake-timeout = 10m, wake-notice-after = 10m"),
-                        GatewayFixture.oneTenant(),
+                        GatewayFixture.oneTenant(PoolMode.TRANSACTION),
                         (database, command) -> {},
                         new SimpleMeterRegistry())
                 .toCompletableFuture()

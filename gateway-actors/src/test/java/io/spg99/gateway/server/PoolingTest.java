@@ -2,11 +2,13 @@ package io.spg99.gateway.server;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
+import io.spg99.gateway.login.PoolMode;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -72,6 +74,23 @@ class PoolingTest {
     private static void limit(int serverConnections) {
         gateway.databases.serverConnections(serverConnections);
         gateway.databases.awake();
+    }
+
+    @Test
+    void givenADatabaseInSessionMode_whenAClientDoesNotAskOtherwise_thenItKeepsItsServerConnection() throws Exception {
+        limit(3);
+        gateway.poolMode = PoolMode.SESSION;
+        try {
+            Connection keeps = connect();
+            Connection shares = connectWith("options", "-c spg99.pool_mode=transaction");
+            String backend = query(keeps, "SELECT pg_backend_pid()");
+            assertNotEquals(backend, query(shares, "SELECT pg_backend_pid()"));
+            assertEquals(backend, query(keeps, "SELECT pg_backend_pid()"));
+            gateway.poolMode = PoolMode.TRANSACTION;
+            assertEquals(query(shares, "SELECT pg_backend_pid()"), query(connect(), "SELECT pg_backend_pid()"));
+        } finally {
+            gateway.poolMode = PoolMode.TRANSACTION;
+        }
     }
 
     @Test

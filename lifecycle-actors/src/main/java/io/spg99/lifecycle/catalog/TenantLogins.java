@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.catalog;
 
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.gateway.login.TenantDirectory;
 import java.sql.PreparedStatement;
 import java.sql.ResultSet;
@@ -66,17 +67,24 @@ public final class TenantLogins implements TenantDirectory {
 
     private CompletionStage<Optional<Tenant>> load(String pgUser) {
         return sql.transaction(connection -> {
-            try (PreparedStatement select = connection.prepareStatement("SELECT t.verifier, d.name, d.id"
-                    + " FROM catalog.tenant t LEFT JOIN catalog.database d ON d.tenant_id = t.id"
-                    + " WHERE t.pg_user = ? AND NOT t.deleting")) {
+            try (PreparedStatement select =
+                    connection.prepareStatement("SELECT t.verifier, d.name, d.id, d.view ->> 'pool_mode'"
+                            + " FROM catalog.tenant t LEFT JOIN catalog.database d ON d.tenant_id = t.id"
+                            + " WHERE t.pg_user = ? AND NOT t.deleting")) {
                 select.setString(1, pgUser);
                 try (ResultSet rows = select.executeQuery()) {
                     String verifier = null;
-                    Map<String, String> databases = new HashMap<>();
+                    Map<String, Database> databases = new HashMap<>();
                     while (rows.next()) {
                         verifier = rows.getString(1);
                         if (rows.getString(2) != null) {
-                            databases.put(rows.getString(2), rows.getString(3));
+                            databases.put(
+                                    rows.getString(2),
+                                    new Database(
+                                            rows.getString(3),
+                                            Optional.ofNullable(rows.getString(4))
+                                                    .flatMap(PoolMode::parse)
+                                                    .orElse(PoolMode.TRANSACTION)));
                         }
                     }
                     return verifier == null

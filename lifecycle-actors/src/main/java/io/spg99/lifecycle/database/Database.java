@@ -1880,7 +1880,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 life.snapshotEnd.map(Lsn::toString),
                 database.scaling().choice(),
                 life.decision,
-                Optional.of(services.enforced() ? "cgroup" : "settings"));
+                Optional.of(services.enforced() ? "cgroup" : "settings"),
+                tunables.poolMode());
     }
 
     // ---- projection ---------------------------------------------------------------------------------------------

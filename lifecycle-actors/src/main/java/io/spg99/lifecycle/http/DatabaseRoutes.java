@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.http;
 
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.lifecycle.catalog.Catalog;
 import io.spg99.lifecycle.catalog.DatabaseRow;
 import io.spg99.lifecycle.catalog.Page;
@@ -30,7 +31,8 @@ import org.apache.pekko.http.javadsl.model.StatusCodes;
 /** Databases: create, list, describe, change, delete, start, stop, scale. */
 final class DatabaseRoutes {
 
-    private static final List<String> TUNABLE = List.of("idle_timeout", "min_profile", "max_profile", "autoscale");
+    private static final List<String> TUNABLE =
+            List.of("idle_timeout", "min_profile", "max_profile", "autoscale", "pool_mode");
     private static final List<String> CHANGE =
             Stream.of(List.of("size"), TUNABLE).flatMap(List::stream).toList();
     private static final List<String> CREATE = Stream.of(
@@ -84,7 +86,8 @@ final class DatabaseRoutes {
         }
         String name = body.name("name");
         Profile size = body.profile("size").orElse(Profile.L1);
-        Tunables tunables = tunables(body, new Tunables(settings.idleTimeout(), false, size, size));
+        Tunables tunables =
+                tunables(body, new Tunables(settings.idleTimeout(), false, size, size, PoolMode.TRANSACTION));
         boolean start = body.bool("start_immediately").orElse(false)
                 || body.scale("initial_scale").orElse(false);
         return TenantRoutes.find(catalog, request).thenCompose(tenant -> {
@@ -130,7 +133,8 @@ final class DatabaseRoutes {
                 body.idleTimeout("idle_timeout").orElse(before.idleTimeout()),
                 body.bool("autoscale").orElse(before.autoscale()),
                 min,
-                max);
+                max,
+                body.poolMode("pool_mode").orElse(before.poolMode()));
     }
 
     private CompletionStage<HttpResponse> list(ApiRequest request) {
@@ -190,7 +194,8 @@ final class DatabaseRoutes {
                             IdleTimeout.parse(view.idleTimeout()).orElse(IdleTimeout.DEFAULT),
                             view.autoscale(),
                             view.minProfile(),
-                            view.maxProfile());
+                            view.maxProfile(),
+                            view.poolMode());
                     return databases
                             .change(
                                     found.id(),

@@ -3,6 +3,7 @@ package io.spg99.lifecycle.http;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.lifecycle.model.IdleTimeout;
 import io.spg99.lifecycle.model.Json;
 import io.spg99.lifecycle.model.ObjectName;
@@ -96,6 +97,10 @@ final class JsonBody {
 
     Optional<Profile> profile(String field) {
         return text(field).map(parsed(field, Profile::parse, "must be one of " + Arrays.toString(Profile.values())));
+    }
+
+    Optional<PoolMode> poolMode(String field) {
+        return text(field).map(parsed(field, PoolMode::parse, "must be \"transaction\" or \"session\""));
     }
 
     /** A string, or a number of seconds. */

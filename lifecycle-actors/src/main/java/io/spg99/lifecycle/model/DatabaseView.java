@@ -2,9 +2,11 @@ package io.spg99.lifecycle.model;
 
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.annotation.JsonNaming;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.lifecycle.LifecycleMessage;
 import io.spg99.storage.safekeeper.TimelineBase;
 import java.time.Instant;
+import java.util.Objects;
 import java.util.Optional;
 
 /**
@@ -20,6 +22,7 @@ import java.util.Optional;
  * @param scaleReason why {@code targetProfile} was chosen, if it was
  * @param autoscaleDecision what the autoscaler found when it last looked
  * @param profileEnforcement {@code cgroup}, or {@code settings} if only PostgreSQL's settings hold it to its profile
+ * @param poolMode of clients that do not ask for the other one
  * @param walLsn       end of the WAL that the quorum has, {@code %X/%X}
  */
 @JsonNaming(PropertyNamingStrategies.SnakeCaseStrategy.class)
@@ -53,8 +56,14 @@ public record DatabaseView(
         Optional<String> snapshotLsn,
         Optional<String> scaleReason,
         Optional<String> autoscaleDecision,
-        Optional<String> profileEnforcement)
+        Optional<String> profileEnforcement,
+        PoolMode poolMode)
         implements LifecycleMessage {
+
+    public DatabaseView {
+        // What the catalog was told before there was any.
+        poolMode = Objects.requireNonNullElse(poolMode, PoolMode.TRANSACTION);
+    }
 
     /** Of a database of which nothing is known but what it was asked to be. */
     public static DatabaseView of(DatabaseSpec spec, String state, Instant createdAt) {
@@ -89,7 +98,8 @@ public record DatabaseView(
                 Optional.empty(),
                 Optional.empty(),
                 Optional.empty(),
-                Optional.empty());
+                Optional.empty(),
+                tunables.poolMode());
     }
 
     /** {@code scale_state} when no change of profile is under way. */

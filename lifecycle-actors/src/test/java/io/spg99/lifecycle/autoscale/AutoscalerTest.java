@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.typesafe.config.ConfigFactory;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
 import java.time.Duration;
@@ -23,7 +24,8 @@ class AutoscalerTest {
 
     private static final AutoscalerSettings SETTINGS = AutoscalerSettings.from(ConfigFactory.load());
     private static final Instant START = Instant.parse("2026-11-22T09:00:00Z");
-    private static final Tunables ALL = new Tunables(Duration.ofMinutes(5), true, Profile.L1, Profile.L5);
+    private static final Tunables ALL =
+            new Tunables(Duration.ofMinutes(5), true, Profile.L1, Profile.L5, PoolMode.TRANSACTION);
 
     /** No writer lives for less after a switch. */
     private static final int COOLDOWN = 30;
@@ -149,7 +151,7 @@ class AutoscalerTest {
 
     @Test
     void givenBounds_thenNeverBeyondThemAndBackIntoThemAtOnce() {
-        Tunables narrow = new Tunables(Duration.ofMinutes(5), true, Profile.L2, Profile.L3);
+        Tunables narrow = new Tunables(Duration.ofMinutes(5), true, Profile.L2, Profile.L3, PoolMode.TRANSACTION);
         assertEquals(List.of(new StepTaken(0, Profile.L2)), run(narrow, Profile.L1, 60, false, second -> 0.01));
         assertEquals(List.of(new StepTaken(0, Profile.L3)), run(narrow, Profile.L5, 29, false, second -> 7));
         assertEquals(
@@ -161,7 +163,7 @@ class AutoscalerTest {
 
     @Test
     void givenAutoscaleOff_thenNothingAndItSaysSo() {
-        Tunables off = new Tunables(Duration.ofMinutes(5), false, Profile.L1, Profile.L5);
+        Tunables off = new Tunables(Duration.ofMinutes(5), false, Profile.L1, Profile.L5, PoolMode.TRANSACTION);
         assertEquals(List.of(), run(off, Profile.L1, 300, false, second -> 7));
         assertEquals(
                 "autoscale is off",

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.gateway.login.TenantDirectory;
 import io.spg99.lifecycle.database.DatabaseReply;
 import io.spg99.lifecycle.database.Databases;
@@ -96,7 +97,7 @@ class CatalogTest {
                 tenant.pgUser(),
                 Profile.L1,
                 secrets.id(),
-                new Tunables(IdleTimeout.DEFAULT, false, Profile.L1, Profile.L1));
+                new Tunables(IdleTimeout.DEFAULT, false, Profile.L1, Profile.L1, PoolMode.TRANSACTION));
     }
 
     private static DatabaseView view(DatabaseSpec spec, String state) {
@@ -146,12 +147,17 @@ class CatalogTest {
         get(catalog.databases().add(spec));
         TenantDirectory.Tenant with =
                 get(directory.find(made.tenant().pgUser())).orElseThrow();
-        assertEquals(Map.of("app", spec.databaseId()), with.databases());
+        assertEquals(
+                Map.of("app", new TenantDirectory.Database(spec.databaseId(), PoolMode.TRANSACTION)), with.databases());
+        Tunables session = new Tunables(IdleTimeout.DEFAULT, false, Profile.L1, Profile.L1, PoolMode.SESSION);
+        get(catalog.databases().project(view(spec.with(session), "stopped"), 2));
         Credentials rotated = get(catalog.tenants().rotate(made.tenant().id())).orElseThrow();
         assertNotEquals(made.credentials().password(), rotated.password());
         TenantDirectory.Tenant after =
                 get(directory.find(made.tenant().pgUser())).orElseThrow();
         assertNotEquals(with.verifier(), after.verifier());
+        assertEquals(
+                Map.of("app", new TenantDirectory.Database(spec.databaseId(), PoolMode.SESSION)), after.databases());
         assertTrue(get(directory.find("tnt_nobody0000")).isEmpty());
     }
 

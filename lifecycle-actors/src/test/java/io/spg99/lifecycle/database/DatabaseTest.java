@@ -11,6 +11,7 @@ import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.lease.WriterLocation;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
@@ -675,7 +676,9 @@ class DatabaseTest {
         world.create();
         world.wake(2);
         world.database.tell(new Database.Change(
-                new Tunables(Duration.ZERO, false, Profile.L1, Profile.L1), Optional.empty(), world.replies.getRef()));
+                new Tunables(Duration.ZERO, false, Profile.L1, Profile.L1, PoolMode.TRANSACTION),
+                Optional.empty(),
+                world.replies.getRef()));
         assertEquals("never", world.accepted().idleTimeout());
         assertEquals(
                 Duration.ZERO,

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.compute.generation.GenerationCommand;
 import io.spg99.compute.generation.GenerationEvent;
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.gateway.pool.FreezeEvent;
 import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
@@ -253,7 +254,8 @@ class HandoffTest {
     @Test
     void givenLoad_whenAutoscaleIsOn_thenAnotherProfileIsChosenAndExplained() {
         world.database.tell(new Database.Change(
-                new io.spg99.lifecycle.model.Tunables(Duration.ofMinutes(5), true, Profile.L1, Profile.L5),
+                new io.spg99.lifecycle.model.Tunables(
+                        Duration.ofMinutes(5), true, Profile.L1, Profile.L5, PoolMode.TRANSACTION),
                 Optional.empty(),
                 world.replies.getRef()));
         world.accepted();
@@ -271,7 +273,8 @@ class HandoffTest {
     @Test
     void givenClientsThatWaitForServerConnections_whenAutoscaleIsOn_thenALargerProfileIsChosen() {
         world.database.tell(new Database.Change(
-                new io.spg99.lifecycle.model.Tunables(Duration.ofMinutes(5), true, Profile.L1, Profile.L5),
+                new io.spg99.lifecycle.model.Tunables(
+                        Duration.ofMinutes(5), true, Profile.L1, Profile.L5, PoolMode.TRANSACTION),
                 Optional.empty(),
                 world.replies.getRef()));
         world.accepted();

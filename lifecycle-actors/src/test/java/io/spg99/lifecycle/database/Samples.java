@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.database;
 
+import io.spg99.gateway.login.PoolMode;
 import io.spg99.lifecycle.database.event.DatabaseEvent;
 import io.spg99.lifecycle.database.event.DatabaseEvent.BaseMade;
 import io.spg99.lifecycle.database.event.DatabaseEvent.CandidateStarting;
@@ -45,7 +46,8 @@ final class Samples {
 
     static final Instant AT = Instant.parse("2026-11-22T09:00:00.123456Z");
     static final TimelineId TIMELINE = new TimelineId("0123456789abcdef0123456789abcdef");
-    static final Tunables TUNABLES = new Tunables(Duration.ofMinutes(5), false, Profile.L1, Profile.L1);
+    static final Tunables TUNABLES =
+            new Tunables(Duration.ofMinutes(5), false, Profile.L1, Profile.L1, PoolMode.TRANSACTION);
     static final TimelineBase BASE = new TimelineBase(
             TIMELINE, 7_300_000_000_000_000_001L, 16 << 20, Lsn.parse("0/3000000"), new byte[] {1, 2, 3});
     static final WriterAddress WRITER = new WriterAddress("127.0.0.1", 5433);
@@ -55,7 +57,7 @@ final class Samples {
             new DatabaseCreated(spec("db1"), AT),
             BaseMade.of(new Base("images/17.11/base.tar.zst", BASE), AT),
             new TimelineCreated(AT),
-            new TunablesChanged(new Tunables(Duration.ZERO, true, Profile.L1, Profile.L5), AT),
+            new TunablesChanged(new Tunables(Duration.ZERO, true, Profile.L1, Profile.L5, PoolMode.TRANSACTION), AT),
             new GenerationStarting(2, AT),
             new GenerationReady(2, WRITER, 0, AT),
             new GenerationFailed(2, "out of luck", AT),

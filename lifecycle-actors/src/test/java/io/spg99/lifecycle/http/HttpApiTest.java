@@ -228,6 +228,10 @@ class HttpApiTest {
         assertEquals(
                 "300",
                 patch(path, "{\"idle_timeout\":300}").text("idle_timeout").replace("5m", "300"));
+        assertEquals("transaction", changed.text("pool_mode"));
+        assertEquals("session", patch(path, "{\"pool_mode\":\"session\"}").text("pool_mode"));
+        assertEquals("session", patch(path, "{\"autoscale\":true}").text("pool_mode"));
+        assertError(400, "BadRequest", patch(path, "{\"pool_mode\":\"statement\"}"));
         assertError(400, "BadRequest", patch(path, "{\"min_profile\":\"L5\"}"));
         assertEquals("L5", patch(path, "{\"size\":\"L5\"}").text("size"));
         assertError(400, "BadRequest", patch(path, "{\"size\":\"L6\"}"));

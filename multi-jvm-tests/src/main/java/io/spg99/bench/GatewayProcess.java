@@ -7,8 +7,8 @@ import io.spg99.gateway.lease.DatabaseLeases;
 import io.spg99.gateway.lease.LeaseCommand;
 import io.spg99.gateway.lease.LeaseEvent;
 import io.spg99.gateway.lease.WriterLocation;
-import io.spg99.gateway.login.ScramVerifier;
 import io.spg99.gateway.login.PoolMode;
+import io.spg99.gateway.login.ScramVerifier;
 import io.spg99.gateway.login.TenantDirectory;
 import io.spg99.gateway.server.GatewayServer;
 import io.spg99.gateway.server.GatewaySettings;
@@ -91,8 +91,10 @@ final class GatewayProcess implements Runnable {
         String verifier = ScramVerifier.of(
                         password, "of the bench".getBytes(StandardCharsets.US_ASCII), ScramVerifier.DEFAULT_ITERATIONS)
                 .toStored();
-        TenantDirectory.Tenant tenant =
-                new TenantDirectory.Tenant(user, verifier, Map.of(GatewayBench.DATABASE, new TenantDirectory.Database(DATABASE_ID, PoolMode.TRANSACTION)));
+        TenantDirectory.Tenant tenant = new TenantDirectory.Tenant(
+                user,
+                verifier,
+                Map.of(GatewayBench.DATABASE, new TenantDirectory.Database(DATABASE_ID, PoolMode.TRANSACTION)));
         return name -> CompletableFuture.completedFuture(name.equals(user) ? Optional.of(tenant) : Optional.empty());
     }
 

@@ -56,6 +56,7 @@ public enum Subject {
     CONFIG("key", "value"),
     VERSION("version");
 
+    @SuppressWarnings("ImmutableEnumChecker") // the list of Stream.toList() is immutable
     private final List<Column> columns;
 
     /** @param numeric shown as int8 */

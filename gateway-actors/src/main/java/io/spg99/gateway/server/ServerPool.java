@@ -731,9 +731,9 @@ final class ServerPool implements LeaseHolder {
     }
 
     private void onPauseLimit(CompletableFuture<Boolean> quiet) {
-        if (whenQuiet.remove(quiet)) {
+        if (quiet.complete(false)) {
+            whenQuiet.removeIf(CompletableFuture::isDone);
             onUnpause();
-            quiet.complete(false);
         }
     }
 

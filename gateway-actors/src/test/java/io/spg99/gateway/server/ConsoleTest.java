@@ -86,7 +86,7 @@ class ConsoleTest {
             while (rows.next()) {
                 Map<String, String> row = new LinkedHashMap<>();
                 for (int i = 1; i <= rows.getMetaData().getColumnCount(); i++) {
-                    row.put(rows.getMetaData().getColumnName(i), rows.getString(i));
+                    row.put(rows.getMetaData().getColumnName(i), String.valueOf(rows.getString(i)));
                 }
                 found.add(row);
             }
@@ -127,28 +127,36 @@ class ConsoleTest {
         assertEquals(TestPostgres.USER, pool.get("user"));
         assertEquals(List.of("1", "0", "1", "0"), values(pool, "cl_active", "cl_waiting", "sv_active", "paused"));
         Map<String, String> shown = show("CLIENTS").getFirst();
-        assertEquals(List.of("active", backend, "TLSv1.3", "temporary_object"), values(shown, "state", "link", "tls", "pinned"));
+        assertEquals(
+                List.of("active", backend, "TLSv1.3", "temporary_object"),
+                values(shown, "state", "link", "tls", "pinned"));
         Map<String, String> server = show("SERVERS").getFirst();
         assertEquals(List.of("active", backend, shown.get("ptr")), values(server, "state", "remote_pid", "link"));
         assertEquals("temporary_object", show("PINNED").getFirst().get("reason"));
         assertEquals("db-1", show("LEASES").getFirst().get("id"));
         client.rollback();
         Map<String, String> stats = show("STATS").getFirst();
-        assertTrue(Integer.parseInt(stats.get("total_xact_count")) >= 3, stats.toString());
-        assertTrue(Integer.parseInt(stats.get("total_received")) > 100, stats.toString());
-        assertTrue(Integer.parseInt(stats.get("total_sent")) > 100, stats.toString());
+        assertTrue(number(stats, "total_xact_count") >= 3, stats.toString());
+        assertTrue(number(stats, "total_received") > 100, stats.toString());
+        assertTrue(number(stats, "total_sent") > 100, stats.toString());
         assertEquals("2", show("DATABASES").getFirst().get("pool_size"));
-        assertTrue(show("VERSION").getFirst().get("version").startsWith("SPG99 "));
-        assertTrue(show("LISTS").stream().anyMatch(row -> row.get("list").equals("used_clients")));
-        assertTrue(show("CONFIG").stream().anyMatch(row -> row.get("key").equals("max_client_conn")));
+        assertTrue(show("VERSION").toString().contains("SPG99 "));
+        assertTrue(show("LISTS").stream().anyMatch(row -> row.containsValue("used_clients")));
+        assertTrue(show("CONFIG").stream().anyMatch(row -> row.containsValue("max_client_conn")));
         try (Statement help = console.createStatement()) {
             help.execute("SHOW HELP");
-            assertTrue(help.getWarnings().getMessage().contains("SHOW POOLS"));
+            assertTrue(String.valueOf(help.getWarnings()).contains("SHOW POOLS"));
         }
     }
 
+    private static long number(Map<String, String> row, String column) {
+        return Long.parseLong(String.valueOf(row.get(column)));
+    }
+
     private static List<String> values(Map<String, String> row, String... columns) {
-        return Arrays.stream(columns).map(column -> String.valueOf(row.get(column))).toList();
+        return Arrays.stream(columns)
+                .map(column -> String.valueOf(row.get(column)))
+                .toList();
     }
 
     @Test
@@ -185,7 +193,7 @@ class ConsoleTest {
         client.commit();
         paused.get(5, TimeUnit.SECONDS);
         Future<String> next = clients.submit(() -> query(client, "SELECT 2"));
-        await("the wait", () -> show("POOLS").getFirst().get("cl_waiting").equals("1"));
+        await("the wait", () -> "1".equals(show("POOLS").getFirst().get("cl_waiting")));
         run("RESUME");
         assertEquals("2", next.get(5, TimeUnit.SECONDS));
     }
@@ -194,7 +202,8 @@ class ConsoleTest {
     void givenATransactionThatLasts_whenPaused_thenItSaysSoAndEverythingGoesOn() throws Exception {
         client.setAutoCommit(false);
         query(client, "SELECT 1");
-        assertEquals("57014", assertThrows(SQLException.class, () -> run("PAUSE")).getSQLState());
+        assertEquals(
+                "57014", assertThrows(SQLException.class, () -> run("PAUSE")).getSQLState());
         assertEquals("0", show("DATABASES").getFirst().get("paused"));
         assertEquals("2", query(client, "SELECT 2"));
         client.commit();
@@ -220,7 +229,8 @@ class ConsoleTest {
         run("KILL " + TestPostgres.DATABASE);
         assertEquals(
                 "57P01",
-                assertThrows(SQLException.class, () -> query(client, "SELECT 1")).getSQLState());
+                assertThrows(SQLException.class, () -> query(client, "SELECT 1"))
+                        .getSQLState());
         try (Connection next = gateway.connect()) {
             assertEquals("1", query(next, "SELECT 1"));
         }
@@ -228,8 +238,11 @@ class ConsoleTest {
 
     @Test
     void givenWhatIsNoCommand_thenAnErrorAndTheSessionGoesOn() throws Exception {
-        assertEquals("42601", assertThrows(SQLException.class, () -> run("SELECT 1")).getSQLState());
-        assertEquals("3D000", assertThrows(SQLException.class, () -> run("PAUSE nothing")).getSQLState());
+        assertEquals(
+                "42601", assertThrows(SQLException.class, () -> run("SELECT 1")).getSQLState());
+        assertEquals(
+                "3D000",
+                assertThrows(SQLException.class, () -> run("PAUSE nothing")).getSQLState());
         run("");
         assertEquals(1, show("VERSION").size());
         assertTrue(console.isValid(1));
@@ -238,16 +251,18 @@ class ConsoleTest {
     @Test
     void givenAWrongKeyOrNoDirectory_thenNobodyGetsIn() {
         SQLException wrong = assertThrows(
-                SQLException.class, () -> gateway.connect("spg99", administrator("guess")).close());
+                SQLException.class,
+                () -> gateway.connect("spg99", administrator("guess")).close());
         assertEquals("28P01", wrong.getSQLState());
-        assertFalse(wrong.getMessage().contains("guess"));
+        assertFalse(wrong.toString().contains("guess"));
         gateway.directoryDown = true;
         try {
             assertEquals(
                     "57P03",
-                    assertThrows(SQLException.class, () -> gateway.connect(
-                                            "spg99", administrator(GatewayFixture.API_KEY))
-                                    .close())
+                    assertThrows(
+                                    SQLException.class,
+                                    () -> gateway.connect("spg99", administrator(GatewayFixture.API_KEY))
+                                            .close())
                             .getSQLState());
         } finally {
             gateway.directoryDown = false;

@@ -150,6 +150,7 @@ final class CommitBench extends Benchmark {
     }
 
     private static Connection awake(DevProcess dev) throws SQLException {
+        connect(dev).close(); // there is a writer to scale
         HandoffBench.scale(dev, PROFILE);
         return connect(dev);
     }

@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
@@ -42,6 +43,7 @@ final class WalFollow implements WalProvider.Following {
     private final Thread thread;
 
     private volatile Lsn received;
+    private volatile Optional<String> failure = Optional.empty();
     private volatile @Nullable WalFetch current;
 
     private WalFollow(GenerationSpec spec, Recovery recovery, Path pgWal, TlsIdentity identity) {
@@ -63,6 +65,11 @@ final class WalFollow implements WalProvider.Following {
     @Override
     public Lsn received() {
         return received;
+    }
+
+    @Override
+    public Optional<String> failure() {
+        return failure;
     }
 
     @Override
@@ -99,11 +106,7 @@ final class WalFollow implements WalProvider.Following {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (IOException e) {
-            LOG.warn(
-                    "WAL cannot be written: timeline={} generation={} reason={}",
-                    spec.base().timeline(),
-                    spec.generation(),
-                    e.toString());
+            failure = Optional.of("WAL cannot be written: received=" + received + " reason=" + e.getMessage());
         }
     }
 

@@ -315,6 +315,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private Behavior<GenerationCommand> onTick() {
         if (state == State.FOLLOWING) {
+            Optional<String> failure = following.orElseThrow().failure();
+            if (failure.isPresent()) {
+                return fail(failure.get());
+            }
             owner.tell(new GenerationEvent.Followed(
                     spec.generation(), following.orElseThrow().received(), replayed.get()));
         } else if (state == State.SERVING && !steps.containsKey(Step.SAMPLE)) {

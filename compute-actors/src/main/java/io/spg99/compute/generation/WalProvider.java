@@ -3,6 +3,7 @@ package io.spg99.compute.generation;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /** Port: brings the WAL a generation starts from, and that of a running writer. */
 public interface WalProvider {
@@ -26,6 +27,9 @@ public interface WalProvider {
 
         /** Up to here it is in {@code pg_wal}. */
         Lsn received();
+
+        /** Why nothing comes in any more, and never will: it cannot be written. Empty as long as it can. */
+        Optional<String> failure();
 
         /** Ends it; nothing is written any more when this returns. Blocks for some milliseconds. May be called again. */
         Lsn stop();

@@ -1674,7 +1674,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     /** Looks every second whether another profile would do better; only between handoffs. */
     private Effect<DatabaseEvent, DatabaseState> onLoad(Existing database, GenerationEvent.Load load) {
-        life.load.add(load.generation(), load.cpu(), life.queue, now());
+        life.load
+                .add(load.generation(), load.cpu(), life.queue, now())
+                .ifPresent(sample -> log(() -> context.getLog()
+                        .debug(
+                                "load: generation={} cpus={} waiting={}",
+                                load.generation(),
+                                sample.cpus(),
+                                sample.waiting())));
         if (database.lifecycle() != Lifecycle.READY || database.scaleState() != ScaleState.STEADY) {
             return Effect().none();
         }

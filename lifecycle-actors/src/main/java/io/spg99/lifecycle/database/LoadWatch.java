@@ -21,23 +21,30 @@ final class LoadWatch {
         this.kept = kept;
     }
 
-    /** @param cpu processor time of all processes of {@code generation} so far */
-    void add(int generation, Duration cpu, int waiting, Instant now) {
+    /**
+     * @param cpu processor time of all processes of {@code generation} so far
+     * @return the sample that this makes; none is made of the first that a generation reports
+     */
+    Optional<LoadSample> add(int generation, Duration cpu, int waiting, Instant now) {
+        Optional<LoadSample> made = Optional.empty();
         if (last.filter(before -> before.generation() == generation).isEmpty()) {
             samples.clear();
         } else {
             Reported before = last.get();
             double elapsed = Duration.between(before.at(), now).toNanos();
             if (elapsed <= 0) {
-                return;
+                return made;
             }
             double used = Math.max(0, cpu.minus(before.cpu()).toNanos());
-            samples.addLast(new LoadSample(now, used / elapsed, waiting));
+            LoadSample sample = new LoadSample(now, used / elapsed, waiting);
+            samples.addLast(sample);
+            made = Optional.of(sample);
         }
         last = Optional.of(new Reported(generation, cpu, now));
         while (!samples.isEmpty() && samples.getFirst().at().isBefore(now.minus(kept))) {
             samples.removeFirst();
         }
+        return made;
     }
 
     List<LoadSample> samples() {

@@ -70,6 +70,22 @@ public final class ApiClient {
         return send(request).body();
     }
 
+    /** Follows {@code /v2/events} from now on; to be closed. */
+    public EventFollower follow() {
+        HttpRequest request = HttpRequest.newBuilder(URI.create(url + "/v2/events"))
+                .header("Authorization", "Bearer " + key)
+                .build();
+        try {
+            return new EventFollower(
+                    http.send(request, HttpResponse.BodyHandlers.ofLines()).body());
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted", e);
+        }
+    }
+
     private HttpResponse<String> send(HttpRequest request) {
         try {
             return http.send(request, HttpResponse.BodyHandlers.ofString());

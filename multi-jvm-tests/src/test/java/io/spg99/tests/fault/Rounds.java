@@ -2,6 +2,7 @@ package io.spg99.tests.fault;
 
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Random;
 
 /** How much is tried: a little in every build, all of it with {@code mvn verify -Plong}. */
 final class Rounds {
@@ -16,6 +17,13 @@ final class Rounds {
 
     static boolean all() {
         return LONG;
+    }
+
+    /** Says its seed; {@code -Dspg99.seed=N} makes it the same again. */
+    static Random random() {
+        long seed = Long.getLong("spg99.seed", System.nanoTime());
+        System.out.println("[seed] " + seed);
+        return new Random(seed);
     }
 
     /** Prints figures, for the table in docs/FAULTS.md. */

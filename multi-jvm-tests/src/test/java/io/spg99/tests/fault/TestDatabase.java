@@ -27,6 +27,17 @@ record TestDatabase(
         return platform.dev().jdbcUrl(name);
     }
 
+    /** For libpq. */
+    String dsn() {
+        return "postgres://%s:%s@%s:%s/%s?sslmode=require"
+                .formatted(
+                        user,
+                        password,
+                        platform.dev().get("gateway_host"),
+                        platform.dev().get("gateway_port"),
+                        name);
+    }
+
     Connection connect() throws SQLException {
         return DriverManager.getConnection(url(), user, password);
     }

@@ -8,12 +8,16 @@ import com.typesafe.config.ConfigFactory;
 import io.spg99.gateway.login.PoolMode;
 import io.spg99.lifecycle.model.Profile;
 import io.spg99.lifecycle.model.Tunables;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.Function;
 import java.util.function.IntToDoubleFunction;
 import java.util.stream.Collectors;
@@ -118,6 +122,46 @@ class AutoscalerTest {
         assertEquals(
                 List.of(Profile.L2, Profile.L3, Profile.L4, Profile.L5),
                 steps.stream().map(StepTaken::to).toList());
+    }
+
+    /** What pgbench caused in a real writer. */
+    private static List<Double> recorded() throws IOException {
+        try (InputStream in = Objects.requireNonNull(AutoscalerTest.class.getResourceAsStream("pgbench.load"))) {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8)
+                    .lines()
+                    .filter(line -> !line.startsWith("#"))
+                    .map(Double::valueOf)
+                    .toList();
+        }
+    }
+
+    @Test
+    void givenARecordedLoad_whenItComesAndGoes_thenUpOnceAndBackAfterAMinute() throws IOException {
+        List<Double> load = recorded();
+        List<StepTaken> steps =
+                run(ALL, Profile.L1, 300, false, second -> second < load.size() ? load.get(second) : 0.01);
+        assertEquals(
+                List.of(Profile.L2, Profile.L1),
+                steps.stream().map(StepTaken::to).toList());
+        assertTrue(steps.getFirst().second() < 10, steps::toString);
+        assertTrue(
+                steps.getLast().second() >= load.size() + SETTINGS.downAfter().toSeconds() / 2, steps::toString);
+    }
+
+    @Test
+    void givenARecordedLoadOfAnySize_whenItComesAndGoes_thenOnlyUpAndThenOnlyDown() throws IOException {
+        List<Double> load = recorded();
+        for (int times = 1; times <= 10; times++) {
+            int size = times;
+            List<StepTaken> steps =
+                    run(ALL, Profile.L1, 900, false, second -> second < load.size() ? size * load.get(second) : 0.01);
+            assertEquals(Profile.L1, steps.getLast().to(), () -> size + " times: " + steps);
+            for (int i = 2; i < steps.size(); i++) {
+                boolean up = steps.get(i).to().compareTo(steps.get(i - 1).to()) > 0;
+                boolean wasUp = steps.get(i - 1).to().compareTo(steps.get(i - 2).to()) > 0;
+                assertTrue(!up || wasUp, () -> size + " times: " + steps);
+            }
+        }
     }
 
     @Test

@@ -24,6 +24,7 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.awaitility.Awaitility;
@@ -207,13 +208,15 @@ class HandoffIT {
             long writer = database.postmaster();
             long generation = database.generation();
             database.scale("L2");
+            // Found ahead: a look at every process takes longer than some states last.
+            long candidate = death.victim().equals("candidate") ? awaitCandidate(platform, database, writer) : writer;
             List<Long> frozen = List.of();
             if (held && !death.state().equals("DRAINING")) {
                 states.await("DRAINING");
                 frozen = freeze(platform, database, writer, death.state().equals("STOPPING_OLD"));
             }
             states.await(death.state());
-            kill(platform, database, death.victim(), writer);
+            kill(platform, death.victim(), writer, candidate);
             System.out.println("[figures] " + death + " hit " + states.latest());
             if (!death.victim().equals("nobody")) {
                 for (long pid : frozen) {
@@ -235,10 +238,10 @@ class HandoffIT {
         }
     }
 
-    private static void kill(Platform platform, TestDatabase database, String victim, long writer) throws Exception {
+    private static void kill(Platform platform, String victim, long writer, long candidate) throws Exception {
         switch (victim) {
             case "writer" -> ProcessSignal.KILL.send(writer);
-            case "candidate" -> killCandidate(platform, database, writer);
+            case "candidate" -> ProcessSignal.KILL.send(candidate);
             case "safekeeper" -> platform.kill("sk1");
             case "platform" -> {
                 platform.killDev();
@@ -279,16 +282,16 @@ class HandoffIT {
         return chosen;
     }
 
-    /** The newer of two postmasters; it may be gone, or not be there yet. */
-    private static void killCandidate(Platform platform, TestDatabase database, long writer) throws Exception {
-        Awaitility.await("a candidate")
+    private static long awaitCandidate(Platform platform, TestDatabase database, long writer) {
+        return Awaitility.await("a candidate")
                 .atMost(Duration.ofSeconds(20))
-                .until(() -> postmasters(platform, database).stream().anyMatch(pid -> pid != writer));
-        for (long pid : postmasters(platform, database)) {
-            if (pid != writer) {
-                ProcessSignal.KILL.send(pid);
-            }
-        }
+                .pollInterval(Duration.ofMillis(10))
+                .until(
+                        () -> postmasters(platform, database).stream()
+                                .filter(pid -> pid != writer)
+                                .findFirst(),
+                        Optional::isPresent)
+                .orElseThrow();
     }
 
     private static List<Long> postmasters(Platform platform, TestDatabase database) {

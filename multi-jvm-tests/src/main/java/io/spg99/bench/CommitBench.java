@@ -1,5 +1,6 @@
 package io.spg99.bench;
 
+import io.spg99.cluster.pki.PlatformPki;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.PostgresProcesses;
@@ -11,8 +12,10 @@ import java.sql.DriverManager;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.Clock;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,9 +25,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /**
- * What a durable commit costs: pgbench's TPC-B through the whole chain and straight to the compute (Unix socket), beside stock
- * PostgreSQL alone and stock PostgreSQL with three stock standbys of which two must have the commit on disk: the same
- * durability. All on one disk of one machine, all with PostgreSQL's own settings except for what is named.
+ * What a durable commit costs: pgbench's TPC-B through the whole chain and straight to the compute, beside stock PostgreSQL
+ * alone and stock PostgreSQL with three stock standbys of which two must have the commit on disk: the same durability. The
+ * chain is reached over TCP with TLS, as it always is, the others over their Unix sockets, and the one with standbys in both
+ * ways. All on one disk of one machine, all with PostgreSQL's own settings except for what is named.
  */
 @Command(
         name = "commit",
@@ -33,9 +37,12 @@ import picocli.CommandLine.Option;
 final class CommitBench extends Benchmark {
 
     private static final String SAME_DURABILITY = "stock, 3 standbys, ANY 2";
+    private static final String SAME_WITH_TLS = "the same, TCP with TLS";
 
     /** Its shared_buffers and max_connections are, or exceed, what stock PostgreSQL begins with. */
     private static final String PROFILE = "L2";
+
+    private static final String LOOPBACK = "127.0.0.1";
 
     private static final Duration STREAMING_LIMIT = Duration.ofSeconds(60);
 
@@ -76,13 +83,16 @@ final class CommitBench extends Benchmark {
             alone.start();
             LocalPostgres primary = LocalPostgres.create(directory.resolve("primary"));
             servers.add(primary);
+            primary.useTls(PlatformPki.open(directory.resolve("pki"), Clock.systemUTC())
+                    .gatewayServer(List.of(LOOPBACK)));
             startWithStandbys(primary, directory, servers);
             List<PgBench> peers = List.of(
                     new PgBench("spg99, through the Gateway", gateway(dev)),
                     new PgBench("spg99, straight to compute", compute(dev, awake)),
                     new PgBench("stock, alone", local(alone)),
-                    new PgBench(SAME_DURABILITY, local(primary)));
-            for (PgBench peer : peers.subList(1, peers.size())) {
+                    new PgBench(SAME_DURABILITY, local(primary)),
+                    new PgBench(SAME_WITH_TLS, encrypted(primary)));
+            for (PgBench peer : peers.subList(1, peers.size() - 1)) {
                 System.out.println("filling: " + peer.name());
                 peer.fill(scale);
             }
@@ -98,9 +108,8 @@ final class CommitBench extends Benchmark {
 
     private void measure(List<PgBench> peers, int count) throws IOException {
         Map<String, List<PgBench.Result>> results = new LinkedHashMap<>();
-        // pgbench prepares statements with calls that block a thread: one whose other clients are in transactions would
-        // wait
-        // for a server connection that these hold, with any pooler.
+        // pgbench prepares statements with calls that block a thread: one whose other clients are in transactions
+        // would wait for a server connection that these hold, with any pooler.
         List<String> options = List.of("--protocol=" + protocol, "--jobs=" + count);
         for (int round = 0; round <= rounds; round++) { // the first one warms up
             for (PgBench peer : peers) {
@@ -115,11 +124,12 @@ final class CommitBench extends Benchmark {
             }
         }
         double yardstick = tps(results.getOrDefault(SAME_DURABILITY, List.of()));
+        double withTls = tps(results.getOrDefault(SAME_WITH_TLS, List.of()));
         System.out.printf("%n%d clients, medians of %d rounds of %d s%n", count, rounds, seconds);
-        System.out.printf("%-28s %8s %10s %10s %8s%n", "", "tps", "median ms", "p99 ms", "ratio");
+        System.out.printf("%-28s %8s %10s %10s %8s %8s%n", "", "tps", "median ms", "p99 ms", "ratio", "to TLS");
         results.forEach((name, runs) -> System.out.printf(
-                "%-28s %8.0f %10.2f %10.2f %8.2f%n",
-                name, tps(runs), latency(runs, 50), latency(runs, 99), tps(runs) / yardstick));
+                "%-28s %8.0f %10.2f %10.2f %8.2f %8.2f%n",
+                name, tps(runs), latency(runs, 50), latency(runs, 99), tps(runs) / yardstick, tps(runs) / withTls));
         System.out.println();
     }
 
@@ -140,6 +150,7 @@ final class CommitBench extends Benchmark {
     }
 
     private static Connection awake(DevProcess dev) throws SQLException {
+        connect(dev).close(); // there is a writer to scale
         HandoffBench.scale(dev, PROFILE);
         return connect(dev);
     }
@@ -188,6 +199,13 @@ final class CommitBench extends Benchmark {
                 "local",
                 "PGDATABASE",
                 "postgres");
+    }
+
+    private static Map<String, String> encrypted(LocalPostgres server) {
+        Map<String, String> address = new HashMap<>(local(server));
+        address.put("PGHOST", LOOPBACK);
+        address.put("PGSSLMODE", "require");
+        return address;
     }
 
     private static void startWithStandbys(LocalPostgres primary, Path directory, List<LocalPostgres> servers)

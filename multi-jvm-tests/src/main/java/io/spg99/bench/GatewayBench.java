@@ -1,12 +1,10 @@
 package io.spg99.bench;
 
 import io.spg99.cluster.pki.PlatformPki;
-import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.tests.process.JavaProcess;
 import io.spg99.tests.process.LocalPostgres;
 import io.spg99.tests.process.ProcessOutput;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Clock;
 import java.time.Duration;
@@ -110,14 +108,7 @@ final class GatewayBench extends Benchmark {
         System.out.println("starting PostgreSQL and the poolers in " + directory);
         try (LocalPostgres server = LocalPostgres.create(directory.resolve("server"))) {
             PlatformPki pki = PlatformPki.open(directory.resolve("pki"), Clock.systemUTC());
-            TlsIdentity identity = pki.gatewayServer(List.of("127.0.0.1"));
-            Path certificate = server.socketDirectory().resolve("server.pem");
-            Path key = server.socketDirectory().resolve("server.key");
-            server.user().writePrivate(certificate, Files.readAllBytes(identity.certificate()));
-            server.user().writePrivate(key, Files.readAllBytes(identity.key()));
-            server.set("ssl", "on");
-            server.set("ssl_cert_file", certificate.toString());
-            server.set("ssl_key_file", key.toString());
+            server.useTls(pki.gatewayServer(List.of("127.0.0.1")));
             server.set("max_connections", "300");
             server.set("fsync", "off");
             server.start();
@@ -131,7 +122,7 @@ final class GatewayBench extends Benchmark {
             Process gateway = startGateway(server, directory.resolve("pki"));
             try (PgBouncer bouncer = program.isEmpty()
                     ? null
-                    : PgBouncer.start(program.get(), server, USER, PASSWORD, SERVER_CONNECTIONS, certificate, key)) {
+                    : PgBouncer.start(program.get(), server, USER, PASSWORD, SERVER_CONNECTIONS)) {
                 if (bouncer != null) {
                     peers.add(
                             new Peer("PgBouncer", bouncer.port(), OptionalLong.of(bouncer.pid()), bouncer.prepares()));

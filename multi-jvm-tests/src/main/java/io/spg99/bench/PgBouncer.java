@@ -47,18 +47,8 @@ final class PgBouncer implements AutoCloseable {
                 .findFirst();
     }
 
-    /**
-     * @param certificate PEM
-     * @param key         PEM, readable for the user that PostgreSQL runs as
-     */
-    static PgBouncer start(
-            Path program,
-            LocalPostgres server,
-            String user,
-            String password,
-            int connections,
-            Path certificate,
-            Path key)
+    /** With the server's certificate. */
+    static PgBouncer start(Path program, LocalPostgres server, String user, String password, int connections)
             throws IOException {
         Matcher version = VERSION.matcher(
                 Programs.run(List.of(program.toString(), "--version"), PostgresProcess.environment(), "", LIMIT));
@@ -100,8 +90,8 @@ final class PgBouncer implements AutoCloseable {
                         port,
                         users,
                         connections,
-                        certificate,
-                        key,
+                        server.certificate(),
+                        server.key(),
                         prepares ? "max_prepared_statements = 200" : "");
         os.writePrivate(settings, text.getBytes(StandardCharsets.UTF_8));
         Process process = new ProcessBuilder(os.command(List.of(program.toString(), "--quiet", settings.toString())))

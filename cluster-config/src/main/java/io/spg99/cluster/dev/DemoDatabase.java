@@ -9,6 +9,7 @@ import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.sql.Connection;
 import java.sql.DriverManager;
+import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
@@ -18,6 +19,7 @@ import java.util.concurrent.locks.LockSupport;
 final class DemoDatabase {
 
     private static final Duration LIMIT = Duration.ofSeconds(60);
+    private static final int COMMITS = 5000;
     private static final int CREATED = 201;
     private static final int ACCEPTED = 202;
     private static final int CONFLICT = 409;
@@ -44,7 +46,7 @@ final class DemoDatabase {
         }
     }
 
-    /** Stops and wakes a database {@code rounds} times. */
+    /** Commits through the whole chain some thousand times, then stops and wakes a database {@code rounds} times. */
     static void train(String url, String key, String tenant, String database, int rounds) throws IOException {
         String dsn = ensure(url, key, tenant, database);
         URI address = URI.create(dsn);
@@ -54,6 +56,12 @@ final class DemoDatabase {
         try (HttpClient http = HttpClient.newHttpClient()) {
             DemoDatabase demo = new DemoDatabase(http, url, key);
             String path = "/v2/tenants/" + tenant + "/dbs/" + database;
+            try (Connection connection = DriverManager.getConnection(jdbcUrl, login[0], login[1]);
+                    PreparedStatement commit = connection.prepareStatement("SELECT pg_current_xact_id()")) {
+                for (int i = 0; i < COMMITS; i++) {
+                    commit.execute();
+                }
+            }
             for (int round = 0; round < rounds; round++) {
                 try (Connection connection = DriverManager.getConnection(jdbcUrl, login[0], login[1]);
                         Statement statement = connection.createStatement()) {

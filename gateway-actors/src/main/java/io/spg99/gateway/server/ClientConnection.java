@@ -87,7 +87,7 @@ final class ClientConnection {
         if (closing) {
             return;
         }
-        LOG.info("session {}: {} {}", id, error.sqlState(), error.message());
+        LOG.info("session {}: {} {}, remote={}", id, error.sqlState(), error.message(), channel.remoteAddress());
         closing = true;
         send(out -> ServerMessages.fatal(out, error));
         closeAfterFlush();

@@ -849,6 +849,7 @@ final class ClientSession extends ChannelInboundHandlerAdapter implements Backen
     /** The request is answered as if it had been cancelled while it ran. A session that listens goes on waiting for that. */
     private void cancelQueued() {
         skipping = true;
+        LOG.info("session {}: {} {}", connection.id, CANCELED_STATEMENT.sqlState(), CANCELED_STATEMENT.message());
         connection.send(out -> ServerMessages.error(out, CANCELED_STATEMENT));
         if (phase == Phase.WAITING && held.isEmpty()) {
             pool.withdraw(this);

@@ -217,6 +217,7 @@ final class ConsoleSession extends ByteToMessageDecoder {
                             describe(out, show.subject(), new BitSet());
                         }
                         answer.accept(out);
+                        skipping = false;
                         ServerMessages.readyForQuery(out, Protocol.STATUS_IDLE);
                     }));
         } else {
@@ -313,12 +314,19 @@ final class ConsoleSession extends ByteToMessageDecoder {
     }
 
     private void error(SqlError error) {
+        connection.send(out -> error(out, error));
+    }
+
+    private void error(ByteBuf out, SqlError error) {
         skipping = true;
-        connection.send(out -> ServerMessages.error(out, error));
+        ServerMessages.error(out, error);
     }
 
     private static String text(ByteBuf body) {
         int length = body.bytesBefore((byte) 0);
+        if (length < 0) {
+            throw new IndexOutOfBoundsException("a string without its end");
+        }
         String text = body.readCharSequence(length, StandardCharsets.UTF_8).toString();
         body.skipBytes(1);
         return text;
@@ -348,7 +356,7 @@ final class ConsoleSession extends ByteToMessageDecoder {
                 .orTimeout(gateway.settings().pool().freezeTimeout().plus(GRACE).toMillis(), TimeUnit.MILLISECONDS)
                 .exceptionally(failure -> {
                     LOG.warn("session {}: a command of the admin console failed", connection.id, failure);
-                    return out -> ServerMessages.error(
+                    return out -> error(
                             out, new SqlError("58000", "the command could not be carried out", "The log says why."));
                 })
                 .thenAccept(answer -> ctx.executor().execute(() -> {
@@ -361,7 +369,7 @@ final class ConsoleSession extends ByteToMessageDecoder {
 
     private CompletionStage<Consumer<ByteBuf>> answer(Portal portal) {
         return switch (portal.command()) {
-            case ConsoleCommand.Wrong wrong -> done(out -> ServerMessages.error(out, wrong.error()));
+            case ConsoleCommand.Wrong wrong -> done(out -> error(out, wrong.error()));
             case ConsoleCommand.Nothing nothing -> done(out -> ServerMessages.bare(out, Protocol.EMPTY_QUERY));
             case ConsoleCommand.Set set -> done(out -> ServerMessages.commandComplete(out, "SET"));
             case ConsoleCommand.Help help ->
@@ -433,7 +441,7 @@ final class ConsoleSession extends ByteToMessageDecoder {
                             "3D000", "no client uses a database \"" + name + "\" here", "SHOW DATABASES lists them.")
                     : new SqlError(
                             "42725", "\"" + name + "\" is the name of several databases", "Say user.name, or the id.");
-            return done(out -> ServerMessages.error(out, error));
+            return done(out -> error(out, error));
         }
         LOG.info("session {}: {} {}", connection.id, act.action(), act.target().orElse("all"));
         Duration limit = gateway.settings().pool().freezeTimeout();
@@ -450,7 +458,7 @@ final class ConsoleSession extends ByteToMessageDecoder {
                 .thenApply(all -> ends.stream().allMatch(CompletableFuture::join)
                         ? out ->
                                 ServerMessages.commandComplete(out, act.action().name())
-                        : out -> ServerMessages.error(
+                        : out -> error(
                                 out,
                                 new SqlError(
                                         "57014",

@@ -89,8 +89,8 @@ public final class Catalog implements AutoCloseable {
             @Override
             public CompletionStage<Boolean> isAdministrator(String apiKey) {
                 return apiKeys.find(apiKey)
-                        .thenApply(found ->
-                                found.filter(key -> key.scope().equals(ApiKeys.SCOPE_GLOBAL)).isPresent());
+                        .thenApply(found -> found.filter(key -> key.scope().equals(ApiKeys.SCOPE_GLOBAL))
+                                .isPresent());
             }
         };
     }

@@ -5,6 +5,7 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.Programs;
 import io.spg99.storage.readthrough.RelationFile;
+import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
 import java.net.InetAddress;
 import java.nio.file.Files;
@@ -154,6 +155,23 @@ public final class LocalPostgres implements AutoCloseable {
     /** A setting for the next {@link #start}. */
     public void set(String name, String value) {
         settings.put(name, value);
+    }
+
+    /** TLS for whoever asks for it, from the next {@link #start} on. Its files can be read as the server's user. */
+    public void useTls(TlsIdentity identity) throws IOException {
+        user.writePrivate(certificate(), Files.readAllBytes(identity.certificate()));
+        user.writePrivate(key(), Files.readAllBytes(identity.key()));
+        set("ssl", "on");
+        set("ssl_cert_file", certificate().toString());
+        set("ssl_key_file", key().toString());
+    }
+
+    public Path certificate() {
+        return socketDirectory().resolve("server.pem");
+    }
+
+    public Path key() {
+        return socketDirectory().resolve("server.key");
     }
 
     /** Where its Unix socket is. */

@@ -244,11 +244,14 @@ public final class WalReceiver {
         }
     }
 
+    // A busy machine is asked to let others run; nothing relies on their having run.
+    @SuppressWarnings("ThreadPriorityCheck")
     private void stream(ReplicationConnection connection) throws IOException {
         long began = threads.nanoTime();
         ReplicationMessage message = connection.receive();
         while (message != null && !isStopped()) {
             int taken = 0;
+            boolean yielded = false;
             boolean reply = false;
             while (message != null) {
                 switch (message) {
@@ -259,6 +262,12 @@ public final class WalReceiver {
                     case ReplicationMessage.Keepalive alive -> reply |= alive.replyRequested();
                 }
                 message = taken < MOST_PER_SYNC ? connection.poll() : null;
+                if (message == null && taken > 0 && taken < MOST_PER_SYNC && !yielded) {
+                    // Where processors are short, backends that are about to commit run first: one sync for theirs too.
+                    yielded = true;
+                    Thread.yield();
+                    message = connection.poll();
+                }
             }
             if (taken > 0 || reply) {
                 connection.status(log.flush());

@@ -162,6 +162,9 @@ class ConsoleTest {
     @Test
     void givenAPreparedStatement_whenItsColumnsComeInBinaryForm_thenTheNumbersAreTheSame() throws Exception {
         query(client, "SELECT 1");
+        await(
+                "the server connection to be given back",
+                () -> number(show("POOLS").getFirst(), "sv_idle") == 1);
         try (PreparedStatement pools = console.prepareStatement("SHOW POOLS")) {
             for (int i = 0; i < 10; i++) {
                 try (ResultSet row = pools.executeQuery()) {

@@ -213,7 +213,7 @@ class FreezeTest {
             int count = 0;
             try (PreparedStatement update =
                     connection.prepareStatement("UPDATE public.moving SET n = n + 1 WHERE client = ? RETURNING n")) {
-                while (!enough.get()) {
+                do { // once at least, however late it has come
                     update.setInt(1, client);
                     try (ResultSet rows = update.executeQuery()) {
                         assertTrue(rows.next());
@@ -222,7 +222,7 @@ class FreezeTest {
                     }
                     assertEquals("\"schema " + client + "\", public", query(connection, "SHOW search_path"));
                     connection.commit();
-                }
+                } while (!enough.get());
             }
             return count;
         }

@@ -84,6 +84,7 @@ enum
     MISSING = 0,
     FILLING = 1, /* the agent has it: being written into the file, or punched out */
     WRITING = 2, /* a process has it: being overwritten */
+    CHECKING = 3, /* the agent has it, dirty, and looks whether the source has it as well */
     USED = 1,    /* with READABLE: read or written since the agent last looked */
     CUT = 2,     /* with READABLE: truncated away once; local and never fetched again */
     DIRTY = 4,   /* with READABLE: newer than the snapshot */

@@ -45,6 +45,7 @@ import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.WalQuorum;
 import io.spg99.storage.quorum.WalQuorumSettings;
+import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.ReceptionistSafekeepers;
 import io.spg99.storage.safekeeper.SafekeeperId;
@@ -260,6 +261,7 @@ public final class Node {
                 new ImageFiles(storage.images()),
                 storage.objects(),
                 pki.internal(TlsIdentity.PAGESERVER),
+                ReadThroughLibrary.install(storage.binaries().home().resolveSibling("native")),
                 settings.postgres().resolve("redo"),
                 pageserver,
                 Clock.systemUTC());

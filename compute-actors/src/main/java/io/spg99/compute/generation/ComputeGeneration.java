@@ -323,8 +323,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                     spec.generation(), following.orElseThrow().received(), replayed.get()));
         } else if (state == State.SERVING && !steps.containsKey(Step.SAMPLE)) {
             Lsn known = snapshot;
+            WriterAddress address = writer.orElseThrow();
             process.ifPresent(server -> start(Step.SAMPLE, () -> {
                 node.report(spec, known);
+                node.advance(spec, address, known);
                 return new Sampled(ComputeNode.cpu(server.pid()));
             }));
         }

@@ -462,6 +462,26 @@ public class ComputeNode implements AutoCloseable {
         images.serving(pgdata(spec));
     }
 
+    /**
+     * Step, now and then while the generation serves: what it reads through comes from the newest snapshot. What does not work is tried
+     * again the next time.
+     */
+    void advance(GenerationSpec spec, WriterAddress writer, Lsn snapshot) {
+        try {
+            images.advance(
+                    pgdata(spec),
+                    snapshot,
+                    () -> ManagedConfiguration.runningTransactions(
+                            writer.socket().orElseThrow()));
+        } catch (IOException e) {
+            LOG.info(
+                    "the generation goes on reading an older snapshot for now: database={} generation={} reason={}",
+                    spec.databaseId(),
+                    spec.generation(),
+                    e.toString());
+        }
+    }
+
     /** A candidate will start beside the generation. Does not block. */
     void share(GenerationSpec spec) {
         images.share(pgdata(spec));

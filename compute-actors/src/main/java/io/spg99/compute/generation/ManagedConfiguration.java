@@ -12,8 +12,10 @@ import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Properties;
+import java.util.Set;
 import org.postgresql.Driver;
 
 /**
@@ -60,6 +62,9 @@ final class ManagedConfiguration {
                     oid::regclass)
             FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
 
+    private static final String RUNNING =
+            "SELECT virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND granted AND pid <> pg_backend_pid()";
+
     private ManagedConfiguration() {}
 
     /**
@@ -91,6 +96,23 @@ final class ManagedConfiguration {
         try (Connection connection = connectToSettle(spec, socket)) {
             settleSequences(connection, sequences(connection));
         }
+    }
+
+    /** Every transaction holds a lock on its own virtual id, from before its first write to its end. Blocks. */
+    static Set<String> runningTransactions(Path socket) throws IOException {
+        Set<String> running = new HashSet<>();
+        try (Connection connection = connect(socket)) {
+            connection.setNetworkTimeout(Runnable::run, SETTLE_LIMIT_MILLIS);
+            try (Statement statement = connection.createStatement();
+                    ResultSet rows = statement.executeQuery(RUNNING)) {
+                while (rows.next()) {
+                    running.add(rows.getString(1));
+                }
+            }
+        } catch (SQLException e) {
+            throw new IOException("running transactions are not known", e);
+        }
+        return running;
     }
 
     /** To the tenant's database; what takes longer than a stop may wait fails. */

@@ -205,6 +205,9 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     public void serving(Path pgdata) {}
 
     @Override
+    public void advance(Path pgdata, Lsn published, RunningTransactions running) {}
+
+    @Override
     public void share(Path pgdata) {}
 
     @Override

@@ -20,6 +20,7 @@ import io.spg99.storage.snapshot.SnapshotReader;
 import io.spg99.storage.snapshot.SnapshotStore;
 import io.spg99.storage.snapshot.SoftBasebackup;
 import io.spg99.storage.socket.UnixSocket;
+import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -27,9 +28,11 @@ import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -91,9 +94,15 @@ public final class ReadThroughCaches implements AutoCloseable {
         final ReadThrough agent;
         final SnapshotStore store;
         final HotBlocks hot;
-        final Manifest snapshot;
         final int generation;
         final long limit;
+
+        /** What is read; changed under this object's lock, with what is said of it in object storage. */
+        volatile SnapshotReader snapshot;
+
+        /** A newer snapshot that was heard of, and the transactions that have to end before it is read; of one thread. */
+        @Nullable
+        Awaited awaited;
 
         /** What the last generation read; set before {@link #atStart} is. */
         volatile List<BlockRange> inherited = List.of();
@@ -104,7 +113,13 @@ public final class ReadThroughCaches implements AutoCloseable {
         /** What this one's start has read; null until it is over. */
         volatile @Nullable List<BlockRange> atStart;
 
-        Cache(ReadThrough agent, SnapshotStore store, HotBlocks hot, Manifest snapshot, int generation, long limit) {
+        Cache(
+                ReadThrough agent,
+                SnapshotStore store,
+                HotBlocks hot,
+                SnapshotReader snapshot,
+                int generation,
+                long limit) {
             this.agent = agent;
             this.store = store;
             this.hot = hot;
@@ -113,6 +128,9 @@ public final class ReadThroughCaches implements AutoCloseable {
             this.limit = limit;
         }
     }
+
+    /** @param end of the snapshot */
+    private record Awaited(Lsn end, Set<String> transactions) {}
 
     /**
      * @param libraries where the library is put; PostgreSQL's user must be able to reach it, and {@code place}
@@ -200,8 +218,8 @@ public final class ReadThroughCaches implements AutoCloseable {
                 timed(new SnapshotBlocks(snapshot, threads)),
                 settings.withCacheLimit(cacheLimit));
         laid.tell(agent);
-        Cache cache = new Cache(
-                agent, store, new HotBlocks(objects, base.timeline()), snapshot.manifest(), generation, cacheLimit);
+        Cache cache =
+                new Cache(agent, store, new HotBlocks(objects, base.timeline()), snapshot, generation, cacheLimit);
         caches.put(pgdata, cache);
         threads.execute(() -> inherit(cache));
         threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
@@ -256,10 +274,57 @@ public final class ReadThroughCaches implements AutoCloseable {
             return;
         }
         try {
-            cache.store.hold(cache.generation, cache.snapshot);
+            synchronized (cache) {
+                cache.store.hold(cache.generation, cache.snapshot.manifest());
+            }
         } catch (IOException e) {
             LOG.debug("object storage is away, saying later which snapshot is in use", e);
             threads.schedule(() -> hold(pgdata, cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+        }
+    }
+
+    /** See {@link StartFiles#advance}. Of one directory by one thread at a time. */
+    void advance(Path pgdata, Lsn published, RunningTransactions running) throws IOException {
+        Cache cache = caches.get(pgdata);
+        if (cache == null) {
+            return;
+        }
+        Awaited awaited = cache.awaited;
+        if (awaited == null) {
+            if (published.isAfter(cache.snapshot.manifest().end())) {
+                cache.awaited = new Awaited(published, running.names());
+            }
+        } else if (Collections.disjoint(awaited.transactions, running.names())) {
+            cache.awaited = null;
+            moveTo(awaited.end, cache);
+        }
+    }
+
+    private void moveTo(Lsn end, Cache cache) throws IOException {
+        Manifest known = cache.snapshot.manifest();
+        Optional<Manifest> newest = cache.store
+                .newestUpTo(end)
+                // One of a later generation is not this server's past: it does not know yet that it is over.
+                .filter(next -> next.end().isAfter(known.end()) && next.generation() <= cache.generation);
+        if (newest.isEmpty()) {
+            return;
+        }
+        Manifest next = newest.get();
+        SnapshotReader reader = cache.snapshot.at(next);
+        synchronized (cache) {
+            cache.store.hold(cache.generation, next);
+            boolean moved = cache.agent.moveTo(timed(new SnapshotBlocks(reader, threads)), next.end(), reader::blocks);
+            if (moved) {
+                cache.snapshot = reader;
+            }
+            // Requests that are under way to the old one are made again if its objects are deleted before they end.
+            cache.store.release(cache.generation, moved ? known : next);
+            LOG.debug(
+                    "snapshot read by generation {}: {} -> {} moved={}",
+                    cache.generation,
+                    known.end(),
+                    next.end(),
+                    moved);
         }
     }
 
@@ -374,7 +439,9 @@ public final class ReadThroughCaches implements AutoCloseable {
     private static void leave(Cache cache, HotBlocks.Remembered remembered) {
         remember(cache, remembered);
         try {
-            cache.store.release(cache.generation, cache.snapshot);
+            synchronized (cache) {
+                cache.store.release(cache.generation, cache.snapshot.manifest());
+            }
         } catch (IOException e) {
             LOG.info("what was read is not released: generation={} reason={}", cache.generation, e.toString());
         }
@@ -383,7 +450,7 @@ public final class ReadThroughCaches implements AutoCloseable {
     private static void remember(Cache cache, HotBlocks.Remembered remembered) {
         try {
             // Nothing is left behind of a timeline that has been deleted meanwhile.
-            if (cache.store.has(cache.snapshot)) {
+            if (cache.store.has(cache.snapshot.manifest())) {
                 cache.hot.remember(cache.generation, cache.remembered.incrementAndGet(), remembered);
             }
         } catch (IOException e) {

@@ -111,6 +111,13 @@ public final class SnapshotFiles implements StartFiles {
     }
 
     @Override
+    public void advance(Path pgdata, Lsn published, RunningTransactions running) throws IOException {
+        if (caches.isPresent()) {
+            caches.get().advance(pgdata, published, running);
+        }
+    }
+
+    @Override
     public void share(Path pgdata) {
         caches.ifPresent(running -> running.share(pgdata));
     }

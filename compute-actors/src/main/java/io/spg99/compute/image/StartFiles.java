@@ -43,6 +43,15 @@ public interface StartFiles {
     /** The server over {@code pgdata} serves. Does not block. */
     void serving(Path pgdata);
 
+    /**
+     * What is read through is read from the newest snapshot, as soon as no transaction runs any more that did when that was heard of;
+     * what the server has changed is given back then where the snapshot has it and space is needed. To be called now and then while
+     * the server over {@code pgdata} serves. Blocks.
+     *
+     * @param published end of the newest snapshot heard of
+     */
+    void advance(Path pgdata, Lsn published, RunningTransactions running) throws IOException;
+
     /** A candidate will start beside the server over {@code pgdata}: what that has hot is put down for it. Does not block. */
     void share(Path pgdata);
 

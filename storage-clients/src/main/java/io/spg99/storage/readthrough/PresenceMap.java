@@ -31,11 +31,12 @@ import java.util.SortedMap;
  */
 final class PresenceMap {
 
-    /** Bits and values of a block's state; those without {@link #READABLE} are {@link #MISSING} and two kinds of busy. */
+    /** Bits and values of a block's state; those without {@link #READABLE} are {@link #MISSING} and three kinds of busy. */
     static final int MISSING = 0;
 
     static final int FILLING = 1;
     static final int WRITING = 2;
+    static final int CHECKING = 3;
     static final int USED = 1;
     static final int CUT = 2;
     static final int DIRTY = 4;

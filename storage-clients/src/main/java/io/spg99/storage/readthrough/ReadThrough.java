@@ -1,6 +1,7 @@
 package io.spg99.storage.readthrough;
 
 import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.net.StandardProtocolFamily;
@@ -13,12 +14,14 @@ import java.nio.channels.Selector;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.Iterator;
@@ -32,9 +35,12 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -82,6 +88,9 @@ public final class ReadThrough implements AutoCloseable {
     /** Fetches at once for {@link #fetch}: the reads of PostgreSQL come first. */
     private static final int BACKGROUND = 4;
 
+    /** A block that was changed here and not used since the eviction last looked. */
+    private static final int DIRTY = PresenceMap.READABLE | PresenceMap.DIRTY;
+
     /** Evicts down to 15/16 of the limit, so that it has not to be done for every block. */
     private static final int EVICTION_SHARE = 16;
 
@@ -92,7 +101,11 @@ public final class ReadThrough implements AutoCloseable {
     private final Path shared;
     private final OsUser user;
     private final PresenceMap map;
-    private final BlockSource source;
+    private volatile BlockSource source;
+
+    /** Where the source ends, once it has been replaced by a newer one: only that may have blocks that were changed here. */
+    private volatile @Nullable Lsn movedTo;
+
     private final ReadThroughSettings settings;
     private final Selector selector;
     private final ServerSocketChannel server;
@@ -116,7 +129,10 @@ public final class ReadThrough implements AutoCloseable {
     /** What {@link #recentFigures} goes by; null before its first call. */
     private @Nullable Count lastCount;
 
-    /** Of the evicting thread alone: where it looked last, and its helper, which is started when it is first needed. */
+    /** Held by who evicts, and who changes the source that says what may be evicted. */
+    private final Object evictionLock = new Object();
+
+    /** Of who evicts alone: where it looked last, and its helper, which is started when it is first needed. */
     private int evictionHand;
 
     private @Nullable HolePunch punch;
@@ -247,9 +263,8 @@ public final class ReadThrough implements AutoCloseable {
         PresenceMap map = PresenceMap.open(shared.resolve(MAP));
         for (int file = 0; file < map.files(); file++) {
             for (int block = 0; block < map.blocks(file); block++) {
-                if (map.state(file, block) == PresenceMap.FILLING) {
-                    map.change(file, block, PresenceMap.FILLING, PresenceMap.MISSING);
-                }
+                map.change(file, block, PresenceMap.FILLING, PresenceMap.MISSING);
+                map.change(file, block, PresenceMap.CHECKING, DIRTY);
             }
         }
         return serve(pgdata, shared, user, map, source, settings);
@@ -342,6 +357,78 @@ public final class ReadThrough implements AutoCloseable {
                 || Files.size(pgdata.resolve(file.path())) != (long) map.blocks(index) * RelationFile.BLOCK;
     }
 
+    /** The files that the map lists and that are not in the data directory: they are what the source has. */
+    public List<RelationFile> absent() {
+        List<RelationFile> absent = new ArrayList<>();
+        for (int file = 0; file < map.files(); file++) {
+            int place = map.place(file);
+            if (place == PresenceMap.ABSENT || place == PresenceMap.CREATING) {
+                absent.add(map.file(file));
+            }
+        }
+        return absent;
+    }
+
+    /**
+     * The blocks of a file that may differ from what the source has, of those that the map lists.
+     *
+     * @return empty if the file is not listed, or its name means another one by now
+     */
+    public Optional<BitSet> changed(RelationFile file) {
+        int index = map.indexOf(file);
+        if (index < 0 || map.place(index) != PresenceMap.HERE) {
+            return Optional.empty();
+        }
+        BitSet changed = new BitSet(map.blocks(index));
+        for (int block = 0; block < map.blocks(index); block++) {
+            changed.set(block, isChanged(map.state(index, block)));
+        }
+        return Optional.of(changed);
+    }
+
+    private static boolean isChanged(int state) {
+        return state == PresenceMap.CHECKING
+                || ((state & PresenceMap.READABLE) != 0 && (state & (PresenceMap.DIRTY | PresenceMap.CUT)) != 0);
+    }
+
+    /**
+     * Goes over to a newer state of the same files, for instance the next snapshot: what is missing comes from there from now on,
+     * and blocks that were changed here and are there as they are here may be evicted.
+     *
+     * <p>That a missing block is the same there as it was in the source so far is true because whatever changes a block writes it
+     * here. The newer state must be one of this very server's past. And every transaction that was running when that state was
+     * behind the server must have ended: blocks that went through redo have lost the command ids by which a transaction tells what
+     * it has done itself, and the marks by which VACUUM finds pages of an index that were split meanwhile.
+     *
+     * @param end   of the newer state: it has no newer block
+     * @param sizes of the newer state's files, in blocks; 0 for one that it does not have
+     * @return false, and nothing has changed, if the newer state lacks a block that may have to be fetched: of a file that is being
+     *     truncated or removed right now. A later state will do
+     */
+    public boolean moveTo(BlockSource newer, Lsn end, ToIntFunction<RelationFile> sizes) {
+        synchronized (evictionLock) {
+            for (int file = 0; file < map.files(); file++) {
+                if (map.place(file) != PresenceMap.GONE && lacks(sizes.applyAsInt(map.file(file)), file)) {
+                    return false;
+                }
+            }
+            source = newer;
+            movedTo = end;
+        }
+        sinceEviction.set(settings.cacheLimit() / RelationFile.BLOCK);
+        evictIfDue();
+        return true;
+    }
+
+    private boolean lacks(int size, int file) {
+        for (int block = size; block < map.blocks(file); block++) {
+            if (!isChanged(map.state(file, block))) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     /** All blocks of a file that the map lists; empty if it has none. */
     public Optional<BlockRange> all(RelationFile file) {
         int blocks = map.blocks(require(file));
@@ -358,8 +445,7 @@ public final class ReadThrough implements AutoCloseable {
 
     private boolean hasDirty(int file) {
         for (int block = 0; block < map.blocks(file); block++) {
-            int state = map.state(file, block);
-            if ((state & PresenceMap.READABLE) != 0 && (state & (PresenceMap.DIRTY | PresenceMap.CUT)) != 0) {
+            if (isChanged(map.state(file, block))) {
                 return true;
             }
         }
@@ -864,33 +950,40 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     /**
-     * Gives back the disk space of blocks that the source has as they are, those first that were not read for longest.
+     * Gives back the disk space of blocks that the source has as they are, those first that were not read for longest. What was
+     * changed here the source may have since {@link #moveTo}.
      * Blocks for as long as that takes.
      *
      * @return how many: fewer than {@code blocks} if there are no more
      * @throws IOException if the program that does it was not built, or the file system cannot
      */
-    public synchronized long evict(long blocks) throws IOException {
-        if (punch == null) {
-            Optional<HolePunch> started = HolePunch.start(pgdata, shared);
-            punch = started.orElseThrow(() -> new IOException("the program that gives disk space back was not built"));
-        }
-        long done = 0;
-        // Twice round: the first look at a block that was used only says that it must be used again to stay.
-        for (int seen = 0; seen < 2 * map.files() + 1 && done < blocks && !closed; seen++) {
-            done += evictFrom(evictionHand, blocks - done, punch);
-            if (done < blocks) {
-                evictionHand = (evictionHand + 1) % Math.max(1, map.files());
+    public long evict(long blocks) throws IOException {
+        synchronized (evictionLock) {
+            HolePunch with = punch;
+            if (with == null) {
+                Optional<HolePunch> started = HolePunch.start(pgdata, shared);
+                with = started.orElseThrow(
+                        () -> new IOException("the program that gives disk space back was not built"));
+                punch = with;
             }
+            long done = 0;
+            // Twice round: the first look at a block that was used only says that it must be used again to stay.
+            for (int seen = 0; seen < 2 * map.files() + 1 && done < blocks && !closed; seen++) {
+                done += evictFrom(evictionHand, blocks - done, with);
+                if (done < blocks) {
+                    evictionHand = (evictionHand + 1) % Math.max(1, map.files());
+                }
+            }
+            evicted.addAndGet(done);
+            return done;
         }
-        evicted.addAndGet(done);
-        return done;
     }
 
     private long evictFrom(int file, long most, HolePunch with) throws IOException {
         if (file >= map.files() || map.place(file) != PresenceMap.HERE) {
             return 0;
         }
+        Lsn sourceEnd = movedTo;
         long done = 0;
         int block = 0;
         while (block < map.blocks(file) && done < most) {
@@ -903,13 +996,129 @@ public final class ReadThrough implements AutoCloseable {
             if (end > block) {
                 punchOut(file, block, end, with);
                 done += end - block;
+            } else if (sourceEnd != null && map.state(file, block) == DIRTY && mayBeElsewhere(file)) {
+                end = endOfDirty(file, block, (int) Math.min(most - done, MOST_BLOCKS));
+                done += evictChanged(file, block, end, sourceEnd, with);
             } else {
                 map.change(file, end, PresenceMap.READABLE | PresenceMap.USED, PresenceMap.READABLE);
+                map.change(file, end, DIRTY | PresenceMap.USED, DIRTY);
                 end++;
             }
             block = end;
         }
         return done;
+    }
+
+    /**
+     * Free space maps and visibility maps are changed without a new LSN; and so are sequences, which have one block each. All of them
+     * are small.
+     */
+    private boolean mayBeElsewhere(int file) {
+        return map.file(file).fork() == RelationFile.Fork.MAIN && map.blocks(file) > 1;
+    }
+
+    private int endOfDirty(int file, int first, int most) {
+        int end = first;
+        while (end < map.blocks(file) && end - first < most && map.state(file, end) == DIRTY) {
+            end++;
+        }
+        return end;
+    }
+
+    /**
+     * Evicts those blocks that the source has as they are here. Nobody waits for the source: blocks are claimed when its copies are
+     * there, and compared then. The claim of a block that is not known to be there too is another one, after which it is what it was.
+     */
+    private long evictChanged(int file, int first, int end, Lsn sourceEnd, HolePunch with) throws IOException {
+        byte[] ours = new byte[RelationFile.BLOCK];
+        long done = 0;
+        try (FileChannel channel =
+                FileChannel.open(pgdata.resolve(map.file(file).path()), StandardOpenOption.READ)) {
+            Optional<byte[]> theirs = fromSource(file, first, oldEnough(channel, first, end, sourceEnd));
+            if (theirs.isEmpty()) {
+                return 0;
+            }
+            int known = first + theirs.get().length / RelationFile.BLOCK;
+            int next = first;
+            while (next < known) {
+                int claimed = next;
+                while (claimed < known && claimIfSame(file, claimed, channel, ours, theirs.get(), first)) {
+                    claimed++;
+                }
+                if (claimed > next) {
+                    punchOut(file, next, claimed, with);
+                    done += claimed - next;
+                }
+                next = claimed + 1;
+            }
+        } catch (NoSuchFileException e) {
+            LOG.debug("file was removed meanwhile: file={}", map.file(file), e);
+        }
+        return done;
+    }
+
+    /** End of the blocks that the source can have as they are here; {@code first} if there is none. */
+    private static int oldEnough(FileChannel channel, int first, int end, Lsn sourceEnd) throws IOException {
+        byte[] header = new byte[PageVersion.LSN_END];
+        int last = first;
+        for (int block = first; block < end; block++) {
+            if (readAt(channel, (long) block * RelationFile.BLOCK, header)
+                    && !PageVersion.lsn(header, 0).isAfter(sourceEnd)) {
+                last = block + 1;
+            }
+        }
+        return last;
+    }
+
+    private boolean claimIfSame(int file, int block, FileChannel channel, byte[] ours, byte[] theirs, int theirFirst)
+            throws IOException {
+        if (!map.change(file, block, DIRTY, PresenceMap.CHECKING)) {
+            return false;
+        }
+        int outcome = DIRTY;
+        try {
+            if (readAt(channel, (long) block * RelationFile.BLOCK, ours)
+                    && PageVersion.same(ours, 0, theirs, (block - theirFirst) * RelationFile.BLOCK)) {
+                outcome = PresenceMap.FILLING;
+            }
+        } finally {
+            map.change(file, block, PresenceMap.CHECKING, outcome);
+        }
+        return outcome == PresenceMap.FILLING;
+    }
+
+    /** Empty if the source does not have all of them: the file has grown since. */
+    private Optional<byte[]> fromSource(int file, int first, int end) throws IOException {
+        if (end == first) {
+            return Optional.empty();
+        }
+        try {
+            ByteBuffer bytes = source.read(map.file(file), first, end - first)
+                    .toCompletableFuture()
+                    .get(settings.attemptLimit().toMillis(), TimeUnit.MILLISECONDS);
+            byte[] blocks = new byte[bytes.remaining()];
+            bytes.get(blocks);
+            return blocks.length == (end - first) * RelationFile.BLOCK ? Optional.of(blocks) : Optional.empty();
+        } catch (ExecutionException e) {
+            LOG.debug("changed blocks are not in the source: file={} first={}", map.file(file), first, e);
+            return Optional.empty();
+        } catch (TimeoutException e) {
+            throw new IOException("source does not answer: file=" + map.file(file), e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted", e);
+        }
+    }
+
+    /** False if the file ends before. */
+    private static boolean readAt(FileChannel channel, long position, byte[] into) throws IOException {
+        ByteBuffer buffer = ByteBuffer.wrap(into);
+        while (buffer.hasRemaining()) {
+            if (channel.read(buffer, position + buffer.position()) < 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private void punchOut(int file, int first, int end, HolePunch with) throws IOException {

@@ -1,5 +1,7 @@
 package io.spg99.storage.snapshot;
 
+import io.spg99.storage.readthrough.ReadThrough;
+import io.spg99.storage.readthrough.RelationFile;
 import io.spg99.storage.wal.Lsn;
 import java.io.BufferedOutputStream;
 import java.io.IOException;
@@ -10,17 +12,23 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Makes the next snapshot of a data directory: what differs from the snapshot before goes into a new layer. Blocks are
- * compared, not times; times only tell which files need no look. On the way old layers are merged into the new one: those
+ * Makes the next snapshot of a data directory: what differs from the snapshot before goes into a new layer. Of files that are
+ * read through that is what was written; of all others blocks are compared, not times, which only tell which files need no look.
+ * On the way old layers are merged into the new one: those
  * of which less than half is still in use, so that object storage never holds more than twice what is, and the smallest ones
  * when they are many. For one thread and one snapshot; blocks.
  */
@@ -69,8 +77,10 @@ public final class SnapshotBuilder {
     /**
      * Compares and writes the layer. The snapshot becomes real with {@link SnapshotStore#publish}.
      *
-     * @param before    the snapshot that the directory was made from, see {@link DataDirectory#hydrate}
+     * @param before    the snapshot that the directory was made from, see {@link DataDirectory#hydrate} and
+     *                  {@link SoftBasebackup#lay}
      * @param untouched the directory's content at that time
+     * @param through   its agent, if it is read through; no server runs there any more
      * @param scratch   name for a temporary file, removed again
      */
     public static Manifest build(
@@ -78,39 +88,51 @@ public final class SnapshotBuilder {
             SnapshotReader before,
             DataDirectory directory,
             DataDirectory.Content untouched,
+            Optional<ReadThrough> through,
             Target target,
             Path scratch)
             throws IOException {
         try {
             SnapshotBuilder builder = new SnapshotBuilder(store, before, target, scratch);
             try (LayerWriter writing = builder.layer) {
-                return builder.build(directory, untouched, writing);
+                return builder.build(directory, untouched, through, writing);
             }
         } finally {
             Files.deleteIfExists(scratch);
         }
     }
 
-    private Manifest build(DataDirectory directory, DataDirectory.Content untouched, LayerWriter writing)
+    private Manifest build(
+            DataDirectory directory,
+            DataDirectory.Content untouched,
+            Optional<ReadThrough> through,
+            LayerWriter writing)
             throws IOException {
-        DataDirectory.Content content = directory.content();
         Map<String, SnapshotFile> old = before.manifest().filesByPath();
-        List<SnapshotFile> files = new ArrayList<>();
+        // In order of paths. Asked first: what is absent now is as it was, even if it is being made.
+        SortedMap<String, SnapshotFile> files = new TreeMap<>();
+        for (RelationFile absent : through.map(ReadThrough::absent).orElse(List.of())) {
+            files.put(absent.path(), Objects.requireNonNull(old.get(absent.path())));
+        }
+        DataDirectory.Content content = directory.content();
         for (Map.Entry<String, DataDirectory.Stamp> entry : content.files().entrySet()) {
             String path = entry.getKey();
+            DataDirectory.Stamp stamp = entry.getValue();
             SnapshotFile known = old.get(path);
-            boolean same =
-                    known != null && entry.getValue().equals(untouched.files().get(path));
-            files.add(
-                    same
-                            ? known
-                            : compare(
-                                    directory.root().resolve(path),
-                                    path,
-                                    entry.getValue().size(),
-                                    known));
+            if (known != null && stamp.equals(untouched.files().get(path))) {
+                files.put(path, known);
+            } else if (!files.containsKey(path)) {
+                Optional<BitSet> changed =
+                        through.flatMap(agent -> RelationFile.parse(path).flatMap(agent::changed));
+                Path file = directory.root().resolve(path);
+                files.put(
+                        path,
+                        known != null && changed.isPresent()
+                                ? take(file, stamp.size(), known, changed.get())
+                                : compare(file, path, stamp.size(), known));
+            }
         }
-        List<SnapshotFile> merged = merge(files);
+        List<SnapshotFile> merged = merge(List.copyOf(files.values()));
         writing.finish();
         writing.close();
         List<Layer> layers = new ArrayList<>(before.manifest().layers());
@@ -148,8 +170,7 @@ public final class SnapshotBuilder {
                     if (isZero(chunk, from, to)) {
                         runs.add(SnapshotFile.ZEROS, 0);
                     } else if (known != null && i < shared && Arrays.equals(chunk, from, to, old, from, to)) {
-                        SnapshotFile.Run run = known.runs().get(known.runOf(first + i));
-                        runs.add(run.layer(), run.layer() < 0 ? 0 : run.position() + first + i - run.first());
+                        runs.addKnown(known, first + i);
                     } else {
                         runs.add(added, layer.add(chunk, from));
                     }
@@ -157,6 +178,28 @@ public final class SnapshotBuilder {
             }
         }
         return new SnapshotFile(path, size, runs.done());
+    }
+
+    /** Of a file that is read through: what was written, and what lies beyond the blocks that it had. */
+    private SnapshotFile take(Path file, long size, SnapshotFile known, BitSet changed) throws IOException {
+        Runs runs = new Runs();
+        int blocks = Blocks.count(size);
+        byte[] block = new byte[Blocks.SIZE];
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+            for (int i = 0; i < blocks; i++) {
+                if (i < known.blocks() && !changed.get(i)) {
+                    runs.addKnown(known, i);
+                    continue;
+                }
+                read(channel, i, 1, size, block);
+                if (isZero(block, 0, Blocks.SIZE)) {
+                    runs.add(SnapshotFile.ZEROS, 0);
+                } else {
+                    runs.add(added, layer.add(block, 0));
+                }
+            }
+        }
+        return new SnapshotFile(known.path(), size, runs.done());
     }
 
     private static void read(FileChannel channel, int first, int count, long size, byte[] into) throws IOException {
@@ -287,6 +330,12 @@ public final class SnapshotBuilder {
                 position = nextPosition;
             }
             count++;
+        }
+
+        /** A block that is where it was. */
+        void addKnown(SnapshotFile file, int block) {
+            SnapshotFile.Run run = file.runs().get(file.runOf(block));
+            add(run.layer(), run.layer() < 0 ? 0 : run.position() + block - run.first());
         }
 
         private void end() {

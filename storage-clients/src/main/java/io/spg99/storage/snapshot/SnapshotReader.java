@@ -1,5 +1,6 @@
 package io.spg99.storage.snapshot;
 
+import io.spg99.storage.readthrough.RelationFile;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -41,6 +42,16 @@ public final class SnapshotReader {
 
     public Manifest manifest() {
         return manifest;
+    }
+
+    /** Of another snapshot of the same timeline. */
+    public SnapshotReader at(Manifest other) {
+        return new SnapshotReader(store, other, image);
+    }
+
+    /** Blocks of a file; 0 if the snapshot does not have it. */
+    public int blocks(RelationFile file) {
+        return manifest.file(file.path()).map(SnapshotFile::blocks).orElse(0);
     }
 
     /** Receives blocks in order. */

@@ -9,16 +9,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.TestServers;
+import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
@@ -338,6 +341,107 @@ class ReadThroughTest {
             assertEquals(bytes(2, 99), process.call("read " + fd + " " + 10 * BLOCK + " " + 2 * BLOCK));
             assertEquals(content(0, 10), process.call("read " + fd + " 0 " + 10 * BLOCK));
             assertEquals(content(12, 88), process.call("read " + fd + " " + 12 * BLOCK + " " + 88 * BLOCK));
+        }
+    }
+
+    /** As the pattern's, but for one block. */
+    private BlockSource newer(int block, AtomicInteger value) {
+        return (file, first, count) -> source.read(file, first, count).thenApply(bytes -> {
+            if (file.equals(TABLE) && first <= block && block < first + count) {
+                byte[] other = new byte[BLOCK];
+                Arrays.fill(other, (byte) value.get());
+                bytes.put((block - first) * BLOCK, other);
+            }
+            return bytes;
+        });
+    }
+
+    private static int sizes(RelationFile file) {
+        return file.equals(TABLE) ? 100 : file.equals(SHARED) ? 20 : 2;
+    }
+
+    @Test
+    void givenChangedBlocks_whenTheSourceIsNewer_thenThoseGoThatItHasInTheSameVersion() throws Exception {
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            process.call("write " + fd + " " + 10 * BLOCK + " " + 3 * BLOCK + " 99");
+            String small = process.call("open base/5/16385_vm");
+            process.call("write " + small + " 0 " + BLOCK + " 1");
+            assertEquals(0, agent.evict(1000), "the source is older");
+            assertTrue(agent.moveTo(newer(11, new AtomicInteger(99)), new Lsn(Long.MAX_VALUE), ReadThroughTest::sizes));
+            assertEquals(1, agent.evict(1000));
+            assertEquals(3, agent.figures().dirtyBlocks(), "two of other versions, and no visibility map");
+            assertEquals(bytes(3, 99), process.call("read " + fd + " " + 10 * BLOCK + " " + 3 * BLOCK));
+            assertEquals(new BlockRange(TABLE, 11, 1), source.requests.getLast());
+            assertEquals(3, agent.figures().dirtyBlocks());
+            assertEquals(1, agent.evict(1000), "it is as in the source now");
+        }
+    }
+
+    @Test
+    void givenANewerSourceThatEndsBeforeABlockWasChanged_whenEvicted_thenItIsNotEvenAsked() throws Exception {
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            process.call("write " + fd + " " + 10 * BLOCK + " " + 3 * BLOCK + " 99");
+            assertTrue(agent.moveTo(newer(11, new AtomicInteger(99)), new Lsn(99), ReadThroughTest::sizes));
+            assertEquals(0, agent.evict(1000));
+            assertEquals(List.of(), source.requests);
+        }
+    }
+
+    @Test
+    void givenATruncation_whenTheNewerSourceHasIt_thenTheMoveWaitsForIt() throws Exception {
+        AtomicInteger any = new AtomicInteger(7);
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            assertFalse(agent.moveTo(newer(11, any), new Lsn(1), file -> file.equals(TABLE) ? 90 : sizes(file)));
+            assertEquals(
+                    content(11, 1), process.call("read " + fd + " " + 11 * BLOCK + " " + BLOCK), "nothing changed");
+            process.call("truncate " + fd + " " + 90 * BLOCK);
+            assertTrue(agent.moveTo(newer(12, any), new Lsn(1), file -> file.equals(TABLE) ? 90 : sizes(file)));
+            assertEquals(bytes(1, 7), process.call("read " + fd + " " + 12 * BLOCK + " " + BLOCK));
+        }
+    }
+
+    @Test
+    void givenWritersUnderEviction_whenTheSourceIsNewAndOld_thenNobodyReadsWhatIsStale() throws Exception {
+        AtomicInteger inSource = new AtomicInteger();
+        assertTrue(agent.moveTo(newer(50, inSource), new Lsn(Long.MAX_VALUE), ReadThroughTest::sizes));
+        long gone = 0;
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            for (int round = 0; round < 400; round++) {
+                int value = 1 + round % 120;
+                // What the source has is never newer than what was written.
+                if (round % 3 != 0) {
+                    inSource.set(1 + Math.max(0, round - 1) % 120);
+                }
+                process.begin("write " + fd + " " + 50 * BLOCK + " " + BLOCK + " " + value);
+                gone += agent.evict(1000);
+                process.end();
+                if (round % 2 == 0) {
+                    inSource.set(value);
+                    gone += agent.evict(1000);
+                }
+                assertEquals(
+                        bytes(1, value), process.call("read " + fd + " " + 50 * BLOCK + " " + BLOCK), "round " + round);
+            }
+        }
+        assertTrue(gone > 100, "evicted=" + gone);
+    }
+
+    @Test
+    void givenAnAgentThatIsKilledWhileItLooksAtAChangedBlock_whenAnotherServes_thenTheBlockIsStillThere()
+            throws Exception {
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            process.call("write " + fd + " " + 10 * BLOCK + " " + BLOCK + " 99");
+            agent.close();
+            PresenceMap map = PresenceMap.open(shared.resolve("map"));
+            int index = map.indexOf(TABLE);
+            assertTrue(map.change(index, 10, map.state(index, 10), PresenceMap.CHECKING));
+            open(ReadThroughSettings.DEFAULT);
+            assertEquals(bytes(1, 99), process.call("read " + fd + " " + 10 * BLOCK + " " + BLOCK));
         }
     }
 

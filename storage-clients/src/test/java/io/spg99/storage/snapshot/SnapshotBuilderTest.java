@@ -20,6 +20,7 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.stream.Stream;
@@ -105,6 +106,7 @@ class SnapshotBuilderTest {
                 new SnapshotReader(store, before, image),
                 directory,
                 untouched,
+                Optional.empty(),
                 new SnapshotBuilder.Target(
                         2, BASE.end().plus(made * 1000L), BASE.end().plus(made * 1000L + 100), 1000 + made, made),
                 root.resolve("scratch"));

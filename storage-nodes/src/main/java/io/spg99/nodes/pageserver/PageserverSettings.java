@@ -6,7 +6,7 @@ import java.time.Duration;
  * @param workers          redo workers at the same time on this node
  * @param sharedBuffersMb  of each of them
  * @param redoDeadline     for one run; then it is killed, and tried again
- * @param keptBytes        of data directories kept for the next run of their timelines
+ * @param cacheLimit       bytes of the snapshot before that one run may have on its disk before it gives back what it has not changed
  * @param walForSnapshot   bytes of WAL of a running writer after which a snapshot is worth while
  * @param mostAge          after which a running writer's WAL becomes a snapshot, if a checkpoint lets it, whatever its size
  * @param delay            before work begins: what made it due may be a start, which should not have to share the machine
@@ -17,7 +17,7 @@ public record PageserverSettings(
         int workers,
         int sharedBuffersMb,
         Duration redoDeadline,
-        long keptBytes,
+        long cacheLimit,
         long walForSnapshot,
         Duration mostAge,
         Duration delay,
@@ -26,12 +26,12 @@ public record PageserverSettings(
 
     public PageserverSettings withWalForSnapshot(long bytes) {
         return new PageserverSettings(
-                workers, sharedBuffersMb, redoDeadline, keptBytes, bytes, mostAge, delay, retryAfter, retention);
+                workers, sharedBuffersMb, redoDeadline, cacheLimit, bytes, mostAge, delay, retryAfter, retention);
     }
 
     public PageserverSettings withRetention(Duration time) {
         return new PageserverSettings(
-                workers, sharedBuffersMb, redoDeadline, keptBytes, walForSnapshot, mostAge, delay, retryAfter, time);
+                workers, sharedBuffersMb, redoDeadline, cacheLimit, walForSnapshot, mostAge, delay, retryAfter, time);
     }
 
     public static PageserverSettings defaults() {

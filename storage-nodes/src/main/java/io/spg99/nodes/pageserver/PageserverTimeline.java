@@ -5,14 +5,12 @@ import io.spg99.storage.pageserver.PageserverReply;
 import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
-import java.io.IOException;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.HashSet;
 import java.util.Optional;
 import java.util.Set;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.Executor;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -54,9 +52,6 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
     private record Done(Lsn triedUpTo, Optional<Manifest> newest) implements Message {}
 
     private record Failed(String reason) implements Message {}
-
-    /** What was kept of the timeline here is gone, unless there was trouble. */
-    private record Removed(Optional<String> trouble) implements Message {}
 
     /** Who is told of snapshots; a database has one actor, and another after it has moved. */
     private static final int MOST_ASKERS = 4;
@@ -123,7 +118,6 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
             case Due due -> onDue();
             case Done done -> onDone(done);
             case Failed failed -> onFailed(failed);
-            case Removed removed -> onRemoved(removed);
         };
     }
 
@@ -240,26 +234,6 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
     }
 
     private Behavior<Message> forget() {
-        getContext()
-                .pipeToSelf(
-                        CompletableFuture.runAsync(
-                                () -> {
-                                    try {
-                                        maker.forget(timeline);
-                                    } catch (IOException e) {
-                                        throw new CompletionException(e);
-                                    }
-                                },
-                                workers),
-                        (done, failure) ->
-                                new Removed(failure == null ? Optional.empty() : Optional.of(describe(failure))));
-        return this;
-    }
-
-    private Behavior<Message> onRemoved(Removed removed) {
-        removed.trouble()
-                .ifPresent(trouble ->
-                        getContext().getLog().warn("timeline={} cannot be forgotten here: {}", timeline, trouble));
         forgetting.ifPresent(asker -> asker.tell(new PageserverReply.Forgotten(timeline)));
         return Behaviors.stopped();
     }

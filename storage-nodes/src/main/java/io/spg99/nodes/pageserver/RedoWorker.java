@@ -10,6 +10,8 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.WalFiles;
+import io.spg99.storage.readthrough.ReadThroughLibrary;
+import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalArchive;
 import io.spg99.storage.safekeeper.WalFetch;
@@ -22,7 +24,6 @@ import io.spg99.storage.snapshot.SnapshotRetention;
 import io.spg99.storage.snapshot.SnapshotStore;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
-import io.spg99.storage.wal.TimelineId;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -37,6 +38,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Stream;
@@ -56,15 +59,27 @@ public final class RedoWorker implements SnapshotMaker {
 
     private static final Logger LOG = LoggerFactory.getLogger(RedoWorker.class);
 
+    private static final int READERS = 8;
+
     private final PostgresBinaries binaries;
     private final OsUser user;
     private final BaseFiles images;
     private final ObjectStore objects;
     private final TlsIdentity identity;
+    private final Optional<ReadThroughLibrary> library;
     private final RedoDirectories directories;
     private final PageserverSettings settings;
     private final Clock clock;
     private final SecureRandom random = new SecureRandom();
+
+    /** Reads of object storage at once, of all runs. */
+    private final ThreadPoolExecutor readers = new ThreadPoolExecutor(
+            READERS,
+            READERS,
+            10,
+            TimeUnit.SECONDS,
+            new LinkedBlockingQueue<>(),
+            task -> Thread.ofPlatform().daemon().name("redo-read").unstarted(task));
 
     /**
      * Makes the directory ready, in which redo workers run; nobody else may use it. Blocks.
@@ -72,6 +87,7 @@ public final class RedoWorker implements SnapshotMaker {
      * @param directory made if missing; the PostgreSQL user must be able to reach it. What an earlier run of the program left
      *                  there is removed
      * @param identity  for Safekeepers, which let it read what two of them have
+     * @param library   empty where it was not built: each run brings all files of the snapshot before then
      */
     public static RedoWorker open(
             PostgresBinaries binaries,
@@ -79,12 +95,13 @@ public final class RedoWorker implements SnapshotMaker {
             BaseFiles images,
             ObjectStore objects,
             TlsIdentity identity,
+            Optional<ReadThroughLibrary> library,
             Path directory,
             PageserverSettings settings,
             Clock clock)
             throws IOException {
-        RedoDirectories directories = RedoDirectories.open(directory, user, images, settings.keptBytes());
-        return new RedoWorker(binaries, user, images, objects, identity, directories, settings, clock);
+        RedoDirectories directories = RedoDirectories.open(directory, user);
+        return new RedoWorker(binaries, user, images, objects, identity, library, directories, settings, clock);
     }
 
     private RedoWorker(
@@ -93,6 +110,7 @@ public final class RedoWorker implements SnapshotMaker {
             BaseFiles images,
             ObjectStore objects,
             TlsIdentity identity,
+            Optional<ReadThroughLibrary> library,
             RedoDirectories directories,
             PageserverSettings settings,
             Clock clock) {
@@ -101,14 +119,11 @@ public final class RedoWorker implements SnapshotMaker {
         this.images = images;
         this.objects = objects;
         this.identity = identity;
+        this.library = library;
         this.directories = directories;
         this.settings = settings;
         this.clock = clock;
-    }
-
-    @Override
-    public void forget(TimelineId timeline) throws IOException {
-        directories.forget(timeline);
+        readers.allowCoreThreadTimeOut(true);
     }
 
     @Override
@@ -123,40 +138,31 @@ public final class RedoWorker implements SnapshotMaker {
         Manifest before =
                 newest.isPresent() ? newest.get() : DataDirectory.imageManifest(image, job.image(), job.base());
         SnapshotReader reader = new SnapshotReader(store, before, image);
-        RedoDirectories.Taken taken = directories.take(job.base().timeline(), before.end());
-        Path pgdata = taken.path();
-        boolean usable = false;
+        Path pgdata = directories.pgdata(job.base().timeline());
         try {
-            if (!taken.materialized()) {
-                images.materialize(job.image(), job.base(), pgdata);
-                new DataDirectory(pgdata).hydrate(reader, new DataDirectory(image).content(), user);
+            images.materialize(job.image(), job.base(), pgdata);
+            ReadThroughSettings limited = ReadThroughSettings.DEFAULT.withCacheLimit(settings.cacheLimit());
+            try (RedoFiles files = RedoFiles.lay(reader, pgdata, image, user, library, directories, limited, readers)) {
+                Optional<Manifest> made = redo(job, store, reader, files);
+                collect(store);
+                return made.isPresent() ? made : newest;
             }
-            Optional<Manifest> made = redo(job, store, reader, pgdata);
-            Manifest there = made.orElse(before);
-            usable = true;
-            directories.give(job.base().timeline(), there.end(), there.size(), job.image());
-            collect(store);
-            return made.isPresent() ? made : newest;
         } finally {
-            if (!usable) {
-                PostgresProcess.removeRemains(pgdata);
-                images.discard(job.image(), pgdata);
-            }
+            PostgresProcess.removeRemains(pgdata);
+            images.discard(job.image(), pgdata);
         }
     }
 
-    private Optional<Manifest> redo(RedoJob job, SnapshotStore store, SnapshotReader reader, Path pgdata)
+    private Optional<Manifest> redo(RedoJob job, SnapshotStore store, SnapshotReader reader, RedoFiles files)
             throws IOException {
         Manifest before = reader.manifest();
-        DataDirectory directory = new DataDirectory(pgdata);
-        DataDirectory.Content untouched = directory.content();
+        Path pgdata = files.pgdata();
         Path pgWal = pgdata.resolve("pg_wal");
         clear(pgWal);
         WalRecordWalker records = fetch(job, before, pgWal);
         WalArchiver.add(
                 archive(job), objects, pgWal, job.history(), before.segmentSize(), before.walStart(), job.end());
         if (!records.checkpointEnd().isAfter(before.end())) {
-            clear(pgWal);
             return Optional.empty();
         }
         Lsn end = records.checkpointEnd();
@@ -168,7 +174,7 @@ public final class RedoWorker implements SnapshotMaker {
         wal.writeHistory();
         user.ownTree(pgWal);
         configure(pgdata, records.checkpoint(), history.last().generation());
-        run(job.base(), pgdata);
+        run(job.base(), files);
         PgControl control = PgControl.read(pgdata);
         if (!control.isShutDownInRecovery()
                 || !control.checkpoint().equals(records.checkpoint())
@@ -183,12 +189,12 @@ public final class RedoWorker implements SnapshotMaker {
         Manifest manifest = SnapshotBuilder.build(
                 store,
                 reader,
-                directory,
-                untouched,
+                new DataDirectory(pgdata),
+                files.untouched(),
+                files.through(),
                 target,
                 directories.scratch(job.base().timeline()));
         if (!store.publish(manifest)) {
-            // Somebody else was first; the directory is as good for that snapshot as for ours, but not its layers.
             LOG.info("timeline={} snapshot={} exists already", job.base().timeline(), end);
         }
         LOG.info(
@@ -284,6 +290,9 @@ public final class RedoWorker implements SnapshotMaker {
                 fsync = off
                 full_page_writes = off
                 wal_recycle = off
+                # Redo looks this many blocks, and this much WAL, ahead: what it changes comes from object storage.
+                maintenance_io_concurrency = 256
+                wal_decode_buffer_size = 2MB
                 # No restart point but the last one.
                 checkpoint_timeout = 1d
                 max_wal_size = 1TB
@@ -303,11 +312,12 @@ public final class RedoWorker implements SnapshotMaker {
         user.writePrivate(pgdata.resolve(name), content.getBytes(StandardCharsets.UTF_8));
     }
 
-    private void run(TimelineBase base, Path pgdata) throws IOException {
+    private void run(TimelineBase base, RedoFiles files) throws IOException {
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
                 binaries,
                 user,
-                pgdata,
+                files.pgdata(),
+                files.environment(),
                 Map.of(),
                 false,
                 PostgresLog.sink(Map.of("timeline", base.timeline().value()))));

@@ -1,7 +1,6 @@
 package io.spg99.nodes.pageserver;
 
 import io.spg99.storage.snapshot.Manifest;
-import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
 import java.util.Optional;
 
@@ -15,7 +14,4 @@ public interface SnapshotMaker {
      * @return the newest snapshot, which may be an older one if no checkpoint followed it; empty if there is none at all
      */
     Optional<Manifest> advance(RedoJob job) throws IOException;
-
-    /** Forgets what is kept of a timeline on this machine. */
-    void forget(TimelineId timeline) throws IOException;
 }

@@ -54,7 +54,6 @@ class PageserverTest {
     /** Makes a snapshot of everything at once, or fails, or waits for an interrupt. */
     private static final class Maker implements SnapshotMaker {
         final BlockingQueue<RedoJob> jobs = new LinkedBlockingQueue<>();
-        final BlockingQueue<TimelineId> forgotten = new LinkedBlockingQueue<>();
         final AtomicInteger failures = new AtomicInteger();
         volatile boolean blocked;
         final CountDownLatch interrupted = new CountDownLatch(1);
@@ -85,11 +84,6 @@ class PageserverTest {
                     List.of(),
                     List.of(),
                     List.of()));
-        }
-
-        @Override
-        public void forget(TimelineId timeline) {
-            forgotten.add(timeline);
         }
 
         RedoJob next() throws InterruptedException {
@@ -174,7 +168,6 @@ class PageserverTest {
         pageserver.tell(new PageserverCommand.Forget(BASE.timeline(), asker.getRef()));
         asker.expectMessage(PATIENCE, new PageserverReply.Forgotten(BASE.timeline()));
         assertTrue(maker.interrupted.await(1, TimeUnit.SECONDS));
-        assertEquals(BASE.timeline(), maker.forgotten.poll(1, TimeUnit.SECONDS));
     }
 
     @Test

@@ -13,6 +13,7 @@ import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.safekeeper.WalSegmentName;
+import io.spg99.storage.snapshot.Layer;
 import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.snapshot.SnapshotRetention;
 import io.spg99.storage.snapshot.SnapshotStore;
@@ -24,12 +25,16 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.Stream;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
@@ -57,10 +62,11 @@ class SoftStartTest {
         timelines.close();
     }
 
-    /** Object storage that can be away for reads of parts of objects: what a running generation needs. */
+    /** Object storage that can be away, and counts what is read of parts of objects: what a running generation needs. */
     private static final class AbsentStore implements ObjectStore {
         private final ObjectStore store;
         private volatile boolean away;
+        private final AtomicLong bytesRead = new AtomicLong();
 
         AbsentStore(ObjectStore store) {
             this.store = store;
@@ -90,6 +96,7 @@ class SoftStartTest {
 
         @Override
         public byte[] read(String key, long offset, int length) throws IOException {
+            bytesRead.addAndGet(length);
             return there().read(key, offset, length);
         }
 
@@ -399,6 +406,149 @@ class SoftStartTest {
         timeline.start();
         try (Connection connection = timeline.connect()) {
             assertEquals("100001 5000150001", Workload.ask(connection, ROWS));
+        }
+        timeline.kill();
+    }
+
+    /** A snapshot of what the running generation has written, which hears of it. */
+    private static Manifest published(TestTimelines.Timeline timeline, RedoWorker worker, Connection connection)
+            throws Exception {
+        Workload.run(connection, "CHECKPOINT");
+        Lsn end = Lsn.parse(Workload.ask(connection, "SELECT pg_current_wal_flush_lsn()"));
+        Manifest made = Awaitility.await("a snapshot with the checkpoint")
+                .atMost(TestTimelines.PATIENCE)
+                .until(
+                        () -> worker.advance(timeline.running(Lsn.max(end, quorumPosition(timeline))))
+                                .orElseThrow(),
+                        snapshot -> snapshot.generation() == timeline.generation());
+        timeline.published(made);
+        return made;
+    }
+
+    private static List<String> held(TestTimelines.Timeline timeline) throws IOException {
+        return timelines.objects.list("timelines/" + timeline.base.timeline() + "/held/");
+    }
+
+    private static void awaitHeld(TestTimelines.Timeline timeline, Manifest snapshot) {
+        String end = "%016X".formatted(snapshot.end().value());
+        Awaitility.await("it reads the new snapshot, and no other")
+                .atMost(TestTimelines.PATIENCE)
+                .until(() ->
+                        held(timeline).size() == 1 && held(timeline).getFirst().contains(end));
+    }
+
+    /** Each row must have the version that the one before wrote. */
+    private static void update(Connection connection, int[] versions, Random random, int rows) throws SQLException {
+        try (PreparedStatement update =
+                connection.prepareStatement("UPDATE big SET version = version + 1 WHERE id = ? RETURNING version")) {
+            for (int i = 0; i < rows; i++) {
+                int id = random.nextInt(versions.length);
+                update.setInt(1, id);
+                try (ResultSet row = update.executeQuery()) {
+                    assertTrue(row.next(), "row is there: id=" + id);
+                    versions[id]++;
+                    assertEquals(versions[id], row.getInt(1), "version of id=" + id);
+                }
+            }
+        }
+    }
+
+    @Test
+    void givenWritesThatAreMoreThanTheCacheHolds_whenSnapshotsHaveThem_thenTheDiskStaysSmallAndNothingReadIsStale()
+            throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        RedoWorker worker = timelines.redoWorker(timelines.objects);
+        int rows = 50_000;
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE TABLE big (id int PRIMARY KEY, version int NOT NULL, filler text) WITH (fillfactor = 40)",
+                    "INSERT INTO big SELECT i, 0, repeat('x', 400) FROM generate_series(0, " + (rows - 1) + ") i");
+        }
+        timeline.stop();
+        assertTrue(worker.advance(timeline.job(timeline.prepare())).isPresent());
+        timeline.limitCache(16);
+        timeline.start();
+        int[] versions = new int[rows];
+        Random random = new Random(rows);
+        try (Connection connection = timeline.connect();
+                Connection writer = timeline.connect();
+                Connection holder = timeline.connect()) {
+            Path table = timeline.pgdata().resolve(Workload.ask(connection, "SELECT pg_relation_filepath('big')"));
+            for (int round = 0; round < 2; round++) {
+                Workload.run(connection, "UPDATE big SET version = version + 1", "CHECKPOINT");
+                for (int id = 0; id < rows; id++) {
+                    versions[id]++;
+                }
+                assertTrue(diskUse(table) > 32 << 20, "what no snapshot has stays: bytes=" + diskUse(table));
+                CompletableFuture<Void> writing = CompletableFuture.runAsync(() -> {
+                    try {
+                        update(writer, versions, random, 3000);
+                    } catch (SQLException e) {
+                        throw new IllegalStateException(e);
+                    }
+                });
+                Manifest snapshot = published(timeline, worker, connection);
+                awaitHeld(timeline, snapshot);
+                writing.get(1, TimeUnit.MINUTES);
+                awaitHeld(timeline, published(timeline, worker, connection));
+                Awaitility.await("the disk is small again")
+                        .atMost(TestTimelines.PATIENCE)
+                        .until(() -> diskUse(table) < 24 << 20);
+                long sum = 0;
+                for (int version : versions) {
+                    sum += version;
+                }
+                assertEquals(
+                        rows + " " + sum, Workload.ask(connection, "SELECT count(*) || ' ' || sum(version) FROM big"));
+            }
+
+            // What a running transaction has written is not taken from a snapshot: that has lost its command ids.
+            List<String> before = held(timeline);
+            Workload.run(
+                    holder,
+                    "BEGIN",
+                    "UPDATE big SET version = -1 WHERE id < 1000",
+                    "DECLARE before CURSOR FOR SELECT count(*) FROM big WHERE version = -1",
+                    "UPDATE big SET version = -2 WHERE id < 1000");
+            Manifest withHalf = published(timeline, worker, connection);
+            Awaitility.await("it goes on reading the snapshot it has")
+                    .during(Duration.ofMillis(2500))
+                    .until(() -> held(timeline).equals(before));
+            Workload.ask(connection, "SELECT sum(length(filler)) FROM big");
+            assertEquals("1000", Workload.ask(holder, "FETCH before"));
+            Workload.run(holder, "ROLLBACK");
+            awaitHeld(timeline, withHalf);
+            update(connection, versions, random, 3000);
+            Workload.run(connection, "CREATE EXTENSION IF NOT EXISTS amcheck");
+            Workload.run(connection, "SELECT bt_index_check('big_pkey', true)");
+            assertEquals("", Workload.ask(connection, "SELECT msg FROM verify_heapam('big')"));
+        }
+        timeline.kill();
+    }
+
+    @Test
+    void givenALargeTable_whenALittleOfItIsChanged_thenRedoReadsLittle() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        Manifest first = filled(timeline);
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(connection, "UPDATE big SET filler = 'y' WHERE id % 10000 = 0");
+        }
+        timeline.stop();
+        AbsentStore counted = new AbsentStore(timelines.objects);
+        Manifest second = timelines
+                .redoWorker(counted)
+                .advance(timeline.job(timeline.prepare()))
+                .orElseThrow();
+        assertTrue(second.end().isAfter(first.end()));
+        long all = first.layers().stream().mapToLong(Layer::bytes).sum();
+        assertTrue(counted.bytesRead.get() < all / 4, "bytes=" + counted.bytesRead.get() + " all=" + all);
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals("10", Workload.ask(connection, "SELECT count(*) FROM big WHERE filler = 'y'"));
+            assertEquals("100000", Workload.ask(connection, "SELECT count(*) FROM big"));
         }
         timeline.kill();
     }

@@ -25,12 +25,14 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.readthrough.ReadThroughLibrary;
 import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WalArchive;
 import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.safekeeper.WriterAddress;
+import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.socket.UnixSocketFactory;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
@@ -120,6 +122,7 @@ final class TestTimelines implements AutoCloseable {
                 baseFiles(),
                 store,
                 pageserver,
+                ReadThroughLibrary.install(root.resolve("native")),
                 directory,
                 PageserverSettings.defaults(),
                 Clock.systemUTC());
@@ -149,6 +152,7 @@ final class TestTimelines implements AutoCloseable {
                 images.newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
         final ComputeNode node;
         final MeterRegistry meters = new SimpleMeterRegistry();
+        private Profile profile = Profile.L1;
         final TestProbe<QuorumEvent> events = safekeepers.kit().createTestProbe(QuorumEvent.class);
         final ActorRef<QuorumCommand> quorum = safekeepers.quorum(base);
         private int generation = TimelineBase.CREATION;
@@ -185,6 +189,26 @@ final class TestTimelines implements AutoCloseable {
 
         int generation() {
             return generation;
+        }
+
+        /** For the generations that are started from now on. */
+        void limitCache(int megabytes) {
+            profile = new Profile(
+                    profile.name(),
+                    profile.cpus(),
+                    profile.memoryMb(),
+                    profile.sharedBuffersMb(),
+                    profile.workMemMb(),
+                    profile.maxConnections(),
+                    profile.serverConnections(),
+                    profile.maxWalSizeMb(),
+                    profile.checkpointTimeout(),
+                    megabytes);
+        }
+
+        /** The running generation hears of a snapshot. */
+        void published(Manifest snapshot) {
+            actor.tell(new GenerationCommand.SnapshotPublished(snapshot.end()));
         }
 
         Path pgdata() {
@@ -230,7 +254,7 @@ final class TestTimelines implements AutoCloseable {
                                     base,
                                     prepared.generation(),
                                     configured,
-                                    Profile.L1,
+                                    profile,
                                     false),
                             node,
                             owner.getRef()));

@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.function.Predicate;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 /** Nobody asks for anything: load alone moves a database up, idleness down and to sleep. */
 class AutoscalerIT {
@@ -32,6 +33,7 @@ class AutoscalerIT {
     };
 
     @Test
+    @EnabledIfSystemProperty(named = "spg99.long", matches = "true", disabledReason = "40 s: mvn verify -Plong")
     void givenALoadThatComesAndGoes_thenUpToL3AndBackToL1AndStoppedAndNoTransactionIsLost() throws Exception {
         Path directory = DevProcess.temporaryDirectory();
         try (DevProcess dev = DevProcess.start(directory.resolve("data"), QUICK);

@@ -71,6 +71,7 @@ final class TestTimelines implements AutoCloseable {
     final TlsIdentity pageserver;
     final TestSafekeepers safekeepers;
     private final List<ReadThroughCaches> caches = new ArrayList<>();
+    private final List<ComputeNode> nodes = new ArrayList<>();
     private final ExecutorService blocking = Executors.newVirtualThreadPerTaskExecutor();
 
     TestTimelines() throws Exception {
@@ -137,6 +138,7 @@ final class TestTimelines implements AutoCloseable {
     @Override
     public void close() throws IOException {
         safekeepers.close();
+        nodes.forEach(ComputeNode::close);
         caches.forEach(ReadThroughCaches::close);
         blocking.close();
         images.close();
@@ -180,6 +182,7 @@ final class TestTimelines implements AutoCloseable {
                     blocking,
                     Clock.systemUTC(),
                     ComputeSettings.defaults());
+            nodes.add(node);
             safekeepers.ask(quorum, QuorumReply.Created.class, QuorumCommand.Create::new);
         }
 

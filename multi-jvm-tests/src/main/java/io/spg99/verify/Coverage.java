@@ -47,6 +47,10 @@ final class Coverage {
         SEGMENTS_COMPLETED,
         SNAPSHOTS_PUBLISHED,
         SEGMENTS_REMOVED,
+        /** What the generation wrote that was not over yet. */
+        SEGMENTS_OF_THE_RUNNING_GENERATION_REMOVED,
+        /** The power went before the removal itself was on the disk. */
+        REMOVED_SEGMENTS_BACK,
         /** A Safekeeper lacked what the others had removed. */
         LOGS_BEGUN_AT_THE_HORIZON,
         READS_AT_THE_QUORUM_POSITION,

@@ -269,11 +269,13 @@ final class SafekeeperSim {
     }
 
     private void removing(long number) {
-        world.checker()
-                .removed(
-                        this,
-                        new Lsn(number * GenerationWal.SEGMENT_SIZE),
-                        world.archive().newest().horizon());
+        Lsn position = new Lsn(number * GenerationWal.SEGMENT_SIZE);
+        coverage.count(Visited.SEGMENTS_REMOVED);
+        TimelineLog.View view = view();
+        if (view != null && view.history().last().begin().isBefore(position)) {
+            coverage.count(Visited.SEGMENTS_OF_THE_RUNNING_GENERATION_REMOVED);
+        }
+        world.checker().removed(this, position, world.archive().newest().horizon());
     }
 
     private Network network() {

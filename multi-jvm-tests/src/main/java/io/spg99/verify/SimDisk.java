@@ -7,7 +7,9 @@ import io.spg99.verify.Coverage.Visited;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.LongConsumer;
@@ -34,12 +36,16 @@ final class SimDisk implements WalDisk {
     /** Called before every write of WAL. */
     private final Runnable writing;
 
-    /** Called with the first segment that stays before others are removed. */
+    /** Called with the first segment that stays, before others are removed. */
     private final LongConsumer removing;
 
     private final Map<Segment, byte[]> durable = new HashMap<>();
     private final Map<Segment, byte[]> cached = new HashMap<>();
     private final List<Write> unsynced = new ArrayList<>();
+
+    /** Removed files of which the directory on the disk may still have the name. */
+    private final Map<Segment, byte[]> removed = new LinkedHashMap<>();
+
     private byte @Nullable [] control;
 
     /** Lowest position whose durable bytes have changed since this was last asked. */
@@ -108,6 +114,13 @@ final class SimDisk implements WalDisk {
         if (some && !all) {
             coverage.count(Visited.TORN_TAILS);
         }
+        removed.forEach((segment, file) -> {
+            if (scheduler.chance(kept)) {
+                durable.putIfAbsent(segment, file);
+                coverage.count(Visited.REMOVED_SEGMENTS_BACK);
+            }
+        });
+        removed.clear();
         unsynced.clear();
         cached.clear();
         durable.forEach((segment, file) -> cached.put(segment, file.clone()));
@@ -198,13 +211,23 @@ final class SimDisk implements WalDisk {
     @Override
     public void removeBefore(long number) {
         step.run();
-        removing.accept(number);
-        int before = cached.size();
-        cached.keySet().removeIf(segment -> segment.number() < number);
-        durable.keySet().removeIf(segment -> segment.number() < number);
-        unsynced.removeIf(write -> write.segment().number() < number);
-        if (cached.size() < before) {
-            coverage.count(Visited.SEGMENTS_REMOVED);
+        List<Segment> old = new ArrayList<>(cached.keySet().stream()
+                .filter(segment -> segment.number() < number)
+                .sorted(Comparator.comparingLong(Segment::number).thenComparingInt(Segment::generation))
+                .toList());
+        if (!old.isEmpty()) {
+            removing.accept(number);
+        }
+        // In the order in which a directory has them.
+        while (!old.isEmpty()) {
+            Segment segment = old.remove(scheduler.random().nextInt(old.size()));
+            cached.remove(segment);
+            byte[] file = durable.remove(segment);
+            if (file != null) {
+                removed.put(segment, file);
+            }
+            unsynced.removeIf(write -> write.segment().equals(segment));
+            step.run();
         }
     }
 

@@ -1,18 +1,18 @@
 package io.spg99.compute.generation;
 
-import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.PostgresProcess;
 import java.io.IOException;
+import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
@@ -53,11 +53,13 @@ final class SpareServers implements AutoCloseable {
     private final Maker maker;
     private final Remover remover;
     private final AtomicReference<@Nullable Spare> waiting = new AtomicReference<>();
-    private final AtomicLong made = new AtomicLong();
     private final ScheduledThreadPoolExecutor executor = new ScheduledThreadPoolExecutor(
             1, task -> Thread.ofPlatform().name("spare-servers").daemon().unstarted(task));
 
-    /** @param directory for its data directories, in the file system of the generations'; made when needed */
+    /**
+     * @param directory for its data directories, in the file system of the generations'; made when needed; others may have
+     *                  servers there, too
+     */
     SpareServers(Path directory, Maker maker, Remover remover) {
         this.directory = directory;
         this.maker = maker;
@@ -100,7 +102,8 @@ final class SpareServers implements AutoCloseable {
         if (waiting.get() != null) {
             return;
         }
-        Path place = directory.resolve(Long.toString(made.incrementAndGet()));
+        // Nobody else's: what runs there is killed when it is removed.
+        Path place = directory.resolve(UUID.randomUUID().toString());
         try {
             Files.createDirectories(directory);
             Spare spare = new Spare(image, place, maker.make(image, place));
@@ -152,7 +155,9 @@ final class SpareServers implements AutoCloseable {
             remove(spare);
         }
         try {
-            FileTree.delete(directory);
+            Files.deleteIfExists(directory);
+        } catch (DirectoryNotEmptyException e) {
+            LOG.debug("others have spare servers there: directory={}", directory);
         } catch (IOException e) {
             LOG.warn("the spare servers' directory could not be removed: directory={}", directory, e);
         }

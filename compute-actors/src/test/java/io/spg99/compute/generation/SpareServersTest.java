@@ -94,6 +94,27 @@ class SpareServersTest {
     }
 
     @Test
+    void givenTwoNodesInOneRunDirectory_whenServersWait_thenNeitherDisturbsTheOther() throws Exception {
+        TestDatabase database = new TestDatabase(KIT);
+        try (ComputeNode first = warm(database)) {
+            ProcessHandle spare = waiting(first);
+            try (ComputeNode second = warm(database)) {
+                assertNotEquals(spare.pid(), waiting(second).pid());
+                assertTrue(spare.isAlive(), "killed by the other's");
+            }
+            assertTrue(spare.isAlive(), "killed with the other's");
+
+            TestDatabase.Run run = database.start(2, first);
+
+            run.configured();
+            assertEquals(
+                    Optional.of(spare.pid()),
+                    TestDatabase.postmaster(database.run.resolve(database.id).resolve("2")));
+            assertTrue(run.stop().orderly());
+        }
+    }
+
+    @Test
     void givenWaitingServer_whenNodeCloses_thenNothingIsLeft() throws Exception {
         TestDatabase database = new TestDatabase(KIT);
         ProcessHandle spare;

@@ -20,6 +20,7 @@ import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.LockSupport;
 import java.util.concurrent.locks.ReentrantLock;
@@ -40,6 +41,11 @@ final class FaultyLink implements AutoCloseable {
         SAFEKEEPER,
         OTHER
     }
+
+    /** Least time after which Linux sends a packet again of which nothing is heard. */
+    static final Duration RETRANSMISSION = Duration.ofMillis(200);
+
+    private static final int LOSS_PERIOD = 3;
 
     private static final int CHUNK = 64 * 1024;
 
@@ -84,6 +90,14 @@ final class FaultyLink implements AutoCloseable {
         lane(direction).delayNanos = delay.toNanos();
     }
 
+    /**
+     * From now on of what is sent two of three parts are lost and sent again, as TCP does it: they, and what follows them,
+     * arrive later by {@link #RETRANSMISSION}.
+     */
+    void lose(Direction direction) {
+        lane(direction).loses = true;
+    }
+
     /** Nothing arrives, and nobody is told: as if every packet were lost. What was sent arrives after {@link #heal}. */
     void hold(Direction direction) {
         lane(direction).hold(true);
@@ -98,6 +112,7 @@ final class FaultyLink implements AutoCloseable {
     void heal() {
         for (Lane lane : lanes.values()) {
             lane.delayNanos = 0;
+            lane.loses = false;
             lane.hold(false);
         }
         connections.stream().filter(connection -> connection.halfOpen).forEach(Connection::close);
@@ -156,9 +171,17 @@ final class FaultyLink implements AutoCloseable {
     private static final class Lane {
 
         volatile long delayNanos;
+        volatile boolean loses;
+        private final AtomicInteger sent = new AtomicInteger();
         private final ReentrantLock lock = new ReentrantLock();
         private final Condition released = lock.newCondition();
         private boolean held;
+
+        /** How much later the next part arrives than it would without faults. */
+        long nextDelayNanos() {
+            boolean lost = loses && sent.incrementAndGet() % LOSS_PERIOD != 0;
+            return delayNanos + (lost ? RETRANSMISSION.toNanos() : 0);
+        }
 
         void hold(boolean hold) {
             lock.lock();
@@ -226,7 +249,8 @@ final class FaultyLink implements AutoCloseable {
         private void write(BlockingQueue<Chunk> under, SocketChannel to, Lane lane) {
             try {
                 for (Chunk chunk = under.take(); chunk.bytes().hasRemaining(); chunk = under.take()) {
-                    for (long left = left(chunk, lane); left > 0; left = left(chunk, lane)) {
+                    long due = chunk.readAt() + lane.nextDelayNanos();
+                    for (long left = due - System.nanoTime(); left > 0; left = due - System.nanoTime()) {
                         LockSupport.parkNanos(left);
                     }
                     lane.pass();
@@ -242,10 +266,6 @@ final class FaultyLink implements AutoCloseable {
             if (!halfOpen) {
                 close();
             }
-        }
-
-        private static long left(Chunk chunk, Lane lane) {
-            return chunk.readAt() + lane.delayNanos - System.nanoTime();
         }
 
         void endFor(End end) {

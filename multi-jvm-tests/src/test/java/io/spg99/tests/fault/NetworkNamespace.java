@@ -99,7 +99,13 @@ final class NetworkNamespace implements AutoCloseable {
         ip("route", "add", "blackhole", thereAddress + "/32");
     }
 
+    /** 2 kB a second go into it: a few packets wait their turn, the rest is lost. */
+    void squeeze() throws IOException {
+        run("tc", "qdisc", "add", "dev", name, "root", "tbf", "rate", "16kbit", "burst", "1600", "limit", "3200");
+    }
+
     void heal() throws IOException {
+        succeeds("tc", "qdisc", "delete", "dev", name, "root");
         succeeds("ip", "route", "delete", "blackhole", thereAddress + "/32");
         succeeds("ip", "-n", name, "route", "delete", "blackhole", hereAddress + "/32");
         ip("link", "set", name, "up");
@@ -115,7 +121,11 @@ final class NetworkNamespace implements AutoCloseable {
     private static void ip(String... arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of("ip"));
         command.addAll(List.of(arguments));
-        if (!succeeds(command.toArray(String[]::new))) {
+        run(command.toArray(String[]::new));
+    }
+
+    private static void run(String... command) throws IOException {
+        if (!succeeds(command)) {
             throw new IOException("failed: " + String.join(" ", command));
         }
     }

@@ -117,6 +117,23 @@ class SlowSafekeeperIT {
     }
 
     @Test
+    void givenALinkThatLosesPackets_whenCommitting_thenTheOthersCount() throws Exception {
+        for (String id : Platform.SAFEKEEPERS) {
+            for (Direction direction : Direction.values()) {
+                link(id).lose(direction);
+                assertFast("packets of " + id + " lost " + direction);
+                link(id).heal();
+            }
+        }
+        // Where the second fastest loses them it is felt.
+        link("sk1").hold(Direction.FROM_SAFEKEEPER);
+        link("sk2").lose(Direction.FROM_SAFEKEEPER);
+        long millis = commitMillis(SLOW_COMMITS);
+        figure("sk1 cut off, packets of sk2 lost", millis);
+        assertTrue(millis >= FaultyLink.RETRANSMISSION.toMillis(), "median of a commit = %d ms".formatted(millis));
+    }
+
+    @Test
     void givenASafekeeperThatIsCutOff_whenCommitting_thenTheOthersCountAndItCatchesUp() throws Exception {
         for (String id : Platform.SAFEKEEPERS) {
             for (Direction direction : Direction.values()) {
@@ -176,31 +193,39 @@ class SlowSafekeeperIT {
     @Test
     void givenASafekeeperBehindACable_whenItIsCut_thenTheOthersCountAndItCatchesUp() throws Exception {
         assumeTrue(NetworkNamespace.allowed(), "no right to make a network namespace (root only)");
+        for (String id : Rounds.all() ? Platform.SAFEKEEPERS : List.of("sk3")) {
+            cutTheCableOf(id);
+        }
+    }
+
+    private void cutTheCableOf(String id) throws Exception {
         Path socket = platform.data().resolve("link.sock");
         Files.deleteIfExists(socket);
         try (FaultyLink link = FaultyLink.at(socket);
                 NetworkNamespace cable = NetworkNamespace.open(link.socket())) {
-            platform.kill("sk3");
-            platform.start("sk3", cable.address(), List.of(), Map.of());
+            platform.kill(id);
+            platform.start(id, cable.address(), List.of(), Map.of());
             database.awaitAllFollow();
-            link("sk1").delay(Direction.TO_SAFEKEEPER, DELAY);
-            assertFast("sk1 slow, sk3 behind a cable");
-            link("sk1").heal();
+            String other = Platform.SAFEKEEPERS.get((Platform.SAFEKEEPERS.indexOf(id) + 1) % 3);
+            link(other).delay(Direction.TO_SAFEKEEPER, DELAY);
+            assertFast(other + " slow, " + id + " behind a cable");
+            link(other).heal();
             for (Cut cut : Cut.values()) {
                 cut.make(cable);
-                assertFast("cable of sk3 cut: " + cut);
-                long behind = database.agent().number(BEHIND);
-                assertTrue(behind > 0, "sk3 counts as far as it got: behind=" + behind);
+                assertFast("cable of " + id + " cut: " + cut);
+                long behind = database.agent().number(BEHIND.formatted(id));
+                assertTrue(behind > 0, id + " counts as far as it got: behind=" + behind);
                 cable.heal();
                 database.awaitAllFollow();
             }
-            platform.kill("sk3");
+            platform.kill(id);
+            platform.startSafekeepers();
         }
     }
 
-    /** Bytes that the writer has and sk3 has not confirmed. */
+    /** Bytes that the writer has and a Safekeeper has not confirmed. */
     private static final String BEHIND =
-            "SELECT pg_current_wal_lsn() - flush_lsn FROM pg_stat_replication WHERE application_name = 'sk3'";
+            "SELECT pg_current_wal_lsn() - flush_lsn FROM pg_stat_replication WHERE application_name = '%s'";
 
     private enum Cut {
         BOTH_DIRECTIONS {
@@ -219,6 +244,12 @@ class SlowSafekeeperIT {
             @Override
             void make(NetworkNamespace cable) throws IOException {
                 cable.cutIncoming();
+            }
+        },
+        MOST_OF_IT {
+            @Override
+            void make(NetworkNamespace cable) throws IOException {
+                cable.squeeze();
             }
         };
 

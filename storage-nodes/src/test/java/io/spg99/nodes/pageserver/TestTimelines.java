@@ -73,6 +73,7 @@ final class TestTimelines implements AutoCloseable {
     final TlsIdentity pageserver;
     final TestSafekeepers safekeepers;
     private final List<ReadThroughCaches> caches = new ArrayList<>();
+    private final List<ComputeNode> nodes = new ArrayList<>();
     private final ExecutorService blocking = Executors.newVirtualThreadPerTaskExecutor();
 
     TestTimelines() throws Exception {
@@ -140,6 +141,7 @@ final class TestTimelines implements AutoCloseable {
     @Override
     public void close() throws IOException {
         safekeepers.close();
+        nodes.forEach(ComputeNode::close);
         caches.forEach(ReadThroughCaches::close);
         blocking.close();
         images.close();
@@ -184,6 +186,7 @@ final class TestTimelines implements AutoCloseable {
                     blocking,
                     Clock.systemUTC(),
                     ComputeSettings.defaults());
+            nodes.add(node);
             safekeepers.ask(quorum, QuorumReply.Created.class, QuorumCommand.Create::new);
         }
 

@@ -213,7 +213,7 @@ class SlowSafekeeperIT {
             for (Cut cut : Cut.values()) {
                 cut.make(cable);
                 assertFast("cable of " + id + " cut: " + cut);
-                long behind = database.agent().number(BEHIND.formatted(id));
+                long behind = behind(id);
                 assertTrue(behind > 0, id + " counts as far as it got: behind=" + behind);
                 cable.heal();
                 database.awaitAllFollow();
@@ -224,8 +224,11 @@ class SlowSafekeeperIT {
     }
 
     /** Bytes that the writer has and a Safekeeper has not confirmed. */
-    private static final String BEHIND =
-            "SELECT pg_current_wal_lsn() - flush_lsn FROM pg_stat_replication WHERE application_name = '%s'";
+    private long behind(String safekeeper) throws Exception {
+        return database.agent()
+                .number("SELECT pg_current_wal_lsn() - flush_lsn FROM pg_stat_replication WHERE application_name = '"
+                        + safekeeper + "'");
+    }
 
     private enum Cut {
         BOTH_DIRECTIONS {

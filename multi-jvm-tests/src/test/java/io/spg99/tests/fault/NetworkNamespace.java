@@ -115,6 +115,8 @@ final class NetworkNamespace implements AutoCloseable {
     public void close() throws IOException {
         succeeds("ip", "route", "delete", "blackhole", thereAddress + "/32");
         forwarder.destroyForcibly();
+        // By itself the cable goes some time after the namespace: the next one of that name could not be made.
+        succeeds("ip", "link", "delete", name);
         ip("netns", "delete", name);
     }
 

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.compute.image.BaseImages;
-import io.spg99.storage.file.FileTree;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.EventFollower;
@@ -14,7 +13,6 @@ import io.spg99.tests.process.PostgresProcesses;
 import io.spg99.tests.process.ProcessOutput;
 import io.spg99.tests.process.ProcessSignal;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
@@ -316,48 +314,6 @@ class HandoffIT {
             ledger.verify();
         } finally {
             platform.startSafekeepers();
-        }
-    }
-
-    /** The WAL that comes in for the candidate goes to a disk of 6 MB, and somebody writes more than that. */
-    @Test
-    void givenACandidateWhoseDiskIsFull_whenItFollows_thenTheWriterServesOnAndTheNextCandidateTakesOver(
-            Platform platform) throws Exception {
-        TestDatabase database = platform.createDatabase();
-        database.execute("CREATE TABLE big (filler text)");
-        Path home = PostgresProcesses.workingDirectory(database.postmaster());
-        Path candidate = home.resolveSibling(String.valueOf(database.generation() + 1));
-        Path wal = candidate.resolve("pg_wal");
-        Object owner = Files.getAttribute(home, "unix:uid");
-        try (Ledger ledger = database.openLedger(4, 50);
-                ScaleStateLog states = new ScaleStateLog(platform.data(), database.id());
-                Connection load = database.connect()) {
-            load.setAutoCommit(false);
-            database.scale("L2");
-            Awaitility.await("the candidate's directory")
-                    .atMost(Duration.ofSeconds(20))
-                    .pollInterval(Duration.ofMillis(1))
-                    .until(() -> Files.isDirectory(wal));
-            assumeTrue(
-                    succeeds("mount", "-t", "tmpfs", "-o", "size=6m,mode=700,uid=" + owner, "tmpfs", wal.toString()),
-                    "no right to mount: a small disk cannot be made");
-            // In a transaction that stays open: no handoff before it has ended.
-            execute(load, "INSERT INTO big SELECT repeat(md5(g::text), 30) FROM generate_series(1, 20000) g");
-            states.await("STEADY");
-            assertTrue(
-                    database.describe().path("scale_failure_reason").asText().contains("No space left on device"),
-                    () -> database.describe().toString());
-            ledger.awaitProgress(50);
-            load.commit();
-            JsonNode after = database.awaitProfile("L2");
-            assertTrue(after.path("scale_failure_reason").isNull(), after::toString);
-            ledger.awaitProgress(50);
-            ledger.stop();
-            ledger.verify();
-            assertEquals(20_000, database.number("SELECT count(*) FROM big"));
-        } finally {
-            succeeds("umount", "--lazy", wal.toString());
-            FileTree.delete(candidate);
         }
     }
 

@@ -6,6 +6,7 @@ import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
@@ -18,6 +19,9 @@ import picocli.CommandLine.Spec;
         mixinStandardHelpOptions = true,
         sortOptions = false)
 final class DevCommand implements Callable<Integer> {
+
+    /** So that the printed commands stay the same. */
+    private static final int CLUSTER_PORT = 17355;
 
     @Option(
             names = "--data",
@@ -59,9 +63,8 @@ final class DevCommand implements Callable<Integer> {
     @Option(
             names = "--cluster-port",
             paramLabel = "N",
-            defaultValue = "17355",
-            description = "Where external Safekeepers join (default: ${DEFAULT-VALUE}).")
-    private int clusterPort;
+            description = "Where nodes join (default: 17355 with external Safekeepers, else any).")
+    private @Nullable Integer clusterPort;
 
     @Option(
             names = "--train",
@@ -79,7 +82,7 @@ final class DevCommand implements Callable<Integer> {
     @Override
     public Integer call() throws Exception {
         DevPlatform platform = DevPlatform.start(
-                new DevPlatform.Options(data, httpPort, gatewayPort, safekeepers, clusterPort, idleTimeout, reset),
+                new DevPlatform.Options(data, httpPort, gatewayPort, safekeepers, clusterPort(), idleTimeout, reset),
                 this::say);
         AtomicBoolean stopping = new AtomicBoolean();
         platform.stopAtJvmShutdown(() -> stopping.set(true));
@@ -99,6 +102,13 @@ final class DevCommand implements Callable<Integer> {
             throw new IOException("this node was excluded from its cluster; start it again");
         }
         return 0;
+    }
+
+    private int clusterPort() {
+        if (clusterPort != null) {
+            return clusterPort;
+        }
+        return safekeepers == DevPlatform.Safekeepers.EXTERNAL ? CLUSTER_PORT : 0;
     }
 
     private void say(String line) {

@@ -2,10 +2,12 @@ package io.spg99.cluster.cli;
 
 import io.spg99.cluster.input.Ports;
 import io.spg99.cluster.input.UserError;
+import io.spg99.cluster.node.GenerationHome;
+import io.spg99.cluster.node.GenerationNodeSettings;
 import io.spg99.cluster.node.MemberSettings;
+import io.spg99.cluster.node.PartNode;
 import io.spg99.cluster.node.Role;
 import io.spg99.cluster.node.SafekeeperHome;
-import io.spg99.cluster.node.SafekeeperNode;
 import io.spg99.cluster.node.SafekeeperNodeSettings;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import java.io.IOException;
@@ -18,6 +20,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -28,8 +31,9 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "node",
         description = {
-            "Runs one member of a cluster; for now, a Safekeeper of a platform that runs as",
-            "'spg99 dev --safekeepers external' on this machine, which prints the commands to use."
+            "Runs one member of a cluster on this machine: a Safekeeper of a platform that runs as 'spg99 dev --safekeepers",
+            "external', which prints the commands to use; or a node to which writers of 'spg99 dev --cluster-port N' move when",
+            "their profile changes."
         },
         mixinStandardHelpOptions = true,
         sortOptions = false)
@@ -42,13 +46,12 @@ final class NodeCommand implements Callable<Integer> {
             paramLabel = "ROLE",
             split = ",",
             required = true,
-            description = "What it does: safekeeper. Every other role runs in 'spg99 dev' only.")
+            description = "What it does: safekeeper or generation. Every other role runs in 'spg99 dev' only.")
     private List<String> roles = List.of();
 
     @Option(
             names = "--safekeeper-id",
             paramLabel = "ID",
-            required = true,
             description = "Which of the three Safekeepers it is: sk1, sk2 or sk3.")
     private String safekeeperId = "";
 
@@ -56,7 +59,7 @@ final class NodeCommand implements Callable<Integer> {
             names = "--data",
             paramLabel = "DIR",
             required = true,
-            description = "Its own directory, for WAL and logs; made if it is not there.")
+            description = "Its own directory, for WAL or PostgreSQL's files, and logs; made if it is not there.")
     private Path data = Path.of("");
 
     @Option(
@@ -65,6 +68,12 @@ final class NodeCommand implements Callable<Integer> {
             required = true,
             description = "The platform's certificate authority: the directory pki in the data directory of dev.")
     private Path pki = Path.of("");
+
+    @Option(
+            names = "--objects",
+            paramLabel = "DIR",
+            description = "For generations: the object storage of dev (default: the directory objects beside --pki).")
+    private @Nullable Path objects;
 
     @Option(
             names = "--seeds",
@@ -107,33 +116,42 @@ final class NodeCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        SafekeeperId id = checkedId();
+        Role role = checkedRole();
         checkMember();
         if (!Files.isRegularFile(pki.resolve("ca.crt"))) {
             throw new UserError(
                     "%s holds no certificate authority: name the directory pki in the data directory of dev with --pki DIR, after dev has been started"
                             .formatted(pki.toAbsolutePath().normalize()));
         }
-        Path root = SafekeeperHome.open(data, id);
-        // Before the first logger is made.
-        System.setProperty("spg99.log.dir", SafekeeperHome.logs(root).toString());
-        start(new SafekeeperNodeSettings(
-                        new MemberSettings(Set.of(Role.SAFEKEEPER), host, port, seeds),
-                        id,
-                        root,
-                        pki,
-                        walPort,
-                        tcpOnly))
-                .run();
+        MemberSettings member = new MemberSettings(Set.of(role), host, port, seeds);
+        try {
+            if (role == Role.GENERATION) {
+                runGenerations(member);
+            } else {
+                runSafekeeper(member);
+            }
+        } catch (IOException e) {
+            throw new UserError("a node of role %s cannot run: %s"
+                    .formatted(role.word(), e.getMessage() == null ? e : e.getMessage()));
+        }
         return 0;
     }
 
-    private SafekeeperNode start(SafekeeperNodeSettings settings) {
-        try {
-            return SafekeeperNode.start(settings, this::say);
-        } catch (IOException e) {
-            throw new UserError("Safekeeper %s cannot start: %s"
-                    .formatted(settings.id(), e.getMessage() == null ? e : e.getMessage()));
+    private void runSafekeeper(MemberSettings member) throws IOException {
+        SafekeeperId id = checkedId();
+        Path root = SafekeeperHome.open(data, id);
+        // Before the first logger is made.
+        System.setProperty("spg99.log.dir", SafekeeperHome.logs(root).toString());
+        PartNode.start(new SafekeeperNodeSettings(member, id, root, pki, walPort, tcpOnly), this::say)
+                .run();
+    }
+
+    private void runGenerations(MemberSettings member) throws IOException {
+        try (GenerationHome home = GenerationHome.open(data)) {
+            System.setProperty("spg99.log.dir", home.logs().toString());
+            Path storage = objects != null ? objects : pki.resolveSibling("objects");
+            PartNode.start(new GenerationNodeSettings(member, home.postgres(), pki, storage), this::say)
+                    .run();
         }
     }
 
@@ -145,11 +163,16 @@ final class NodeCommand implements Callable<Integer> {
         }
     }
 
+    private Role checkedRole() {
+        return Stream.of(Role.SAFEKEEPER, Role.GENERATION)
+                .filter(role -> roles.equals(List.of(role.word())))
+                .findFirst()
+                .orElseThrow(() -> new UserError(
+                        "--roles %s: only the role safekeeper, or generation, runs by itself for now; use dev"
+                                .formatted(String.join(",", roles))));
+    }
+
     private SafekeeperId checkedId() {
-        if (!roles.equals(List.of(Role.SAFEKEEPER.word()))) {
-            throw new UserError("--roles %s: only the role safekeeper runs by itself for now; use dev"
-                    .formatted(String.join(",", roles)));
-        }
         return SafekeeperId.ALL.stream()
                 .filter(id -> id.value().equals(safekeeperId))
                 .findFirst()

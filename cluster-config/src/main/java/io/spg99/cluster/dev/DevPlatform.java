@@ -50,7 +50,7 @@ public final class DevPlatform {
 
     /**
      * @param httpPort    0 for any free port, as for {@code gatewayPort}
-     * @param clusterPort where external Safekeepers join; not used without
+     * @param clusterPort where nodes join; 0 for any
      * @param idleTimeout for databases without one of their own, as {@link IdleTimeout} reads it
      * @param reset       forget everything in {@code data} first
      */
@@ -107,9 +107,7 @@ public final class DevPlatform {
         Options options = given.withPorts(
                 Ports.requireFree(HOST, given.httpPort(), "--http-port"),
                 Ports.requireFree(HOST, given.gatewayPort(), "--gateway-port"));
-        if (options.external()) {
-            Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
-        }
+        Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
         DataDirectory directory = DataDirectory.open(options.data(), options.reset());
         // Before the first logger is made.
         System.setProperty("spg99.log.dir", directory.logs().toString());
@@ -167,10 +165,10 @@ public final class DevPlatform {
         }
 
         private MemberSettings member() {
-            return options.external()
-                    ? new MemberSettings(
-                            EnumSet.complementOf(EnumSet.of(Role.SAFEKEEPER)), HOST, options.clusterPort(), List.of())
-                    : new MemberSettings(EnumSet.allOf(Role.class), HOST, 0, List.of());
+            EnumSet<Role> others =
+                    options.external() ? EnumSet.of(Role.SAFEKEEPER, Role.GENERATION) : EnumSet.of(Role.GENERATION);
+            return new MemberSettings(
+                    EnumSet.complementOf(others), HOST, options.clusterPort(), List.of());
         }
     }
 

@@ -46,6 +46,11 @@ final class Membership {
         return CoordinatedShutdown.get(system).addCancellableJvmShutdownHook(stop);
     }
 
+    /** What a member is configured with. */
+    static Config config(MemberSettings settings) {
+        return config(settings, Map.of());
+    }
+
     private static Config config(MemberSettings settings, Map<String, Object> parts) {
         Map<String, Object> own = new HashMap<>(parts);
         own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());

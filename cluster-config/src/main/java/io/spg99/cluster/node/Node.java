@@ -7,10 +7,8 @@ import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
 import io.spg99.cluster.pki.PlatformPki;
 import io.spg99.compute.generation.ComputeGeneration;
 import io.spg99.compute.generation.ComputeNode;
-import io.spg99.compute.generation.ComputeSettings;
+import io.spg99.compute.generation.Placement;
 import io.spg99.compute.image.BaseImages;
-import io.spg99.compute.image.ReadThroughCaches;
-import io.spg99.compute.image.SnapshotFiles;
 import io.spg99.gateway.pool.ConnectionPools;
 import io.spg99.gateway.pool.PoolsSettings;
 import io.spg99.gateway.server.GatewayServer;
@@ -46,13 +44,11 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.quorum.WalQuorum;
 import io.spg99.storage.quorum.WalQuorumSettings;
 import io.spg99.storage.readthrough.ReadThroughLibrary;
-import io.spg99.storage.readthrough.ReadThroughSettings;
 import io.spg99.storage.safekeeper.ReceptionistSafekeepers;
 import io.spg99.storage.safekeeper.SafekeeperId;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.sql.SQLException;
 import java.time.Clock;
@@ -275,32 +271,24 @@ public final class Node {
                         Function.identity(),
                         profile -> io.spg99.compute.generation.Profile.named(profile.name(), config)));
         BaseImages images = storage.images();
-        TlsIdentity identity = pki.internal(TlsIdentity.COMPUTE);
-        Path run = settings.postgres().resolve("run");
-        Optional<ReadThroughCaches> caches = ReadThroughCaches.open(
-                storage.binaries().home().resolveSibling("native"),
-                run.resolve(".readthrough"),
-                storage.user(),
-                ReadThroughSettings.DEFAULT,
-                meters);
-        caches.ifPresent(running -> resources.add(0, running));
-        ComputeNode compute = new ComputeNode(
+        ComputeNode compute = Computes.open(
+                config,
                 storage.binaries(),
                 storage.user(),
-                new SnapshotFiles(images, storage.objects(), storage.user(), caches),
-                run,
-                identity,
-                new SafekeeperWal(identity, storage.objects()),
+                storage.objects(),
+                images,
+                settings.postgres(),
+                pki.internal(TlsIdentity.COMPUTE),
                 blocking,
-                Clock.systemUTC(),
-                ComputeSettings.withSpare(Objects.requireNonNull(profiles.get(Profile.L1))));
-        resources.add(0, compute);
-        compute.sweep();
+                meters,
+                resources);
+        Placement placement = new Placement((spec, owner) -> ComputeGeneration.create(spec, compute, owner));
+        system.systemActorOf(placement.follow(), "placement", Props.empty());
         // Made while the rest starts: the first database would wait for it.
         CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
         return new DatabaseServices(
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
-                (spec, owner) -> ComputeGeneration.create(spec, compute, owner),
+                placement,
                 owner -> ConnectionPools.create(
                         owner, new PoolsSettings(LEASE_TTL, Duration.ZERO, MAX_GATEWAYS, 1), Clock.systemUTC()),
                 new ImageTimelines(images, storage.objects(), this::forgetTimeline, blocking),
@@ -405,7 +393,7 @@ public final class Node {
                                     true,
                                     catalogAnswers,
                                     catalogAnswers ? "the catalog answers" : "the catalog is silent");
-                        case COMPUTE, GATEWAY, PAGESERVER -> new Health.RoleHealth(true, up, member);
+                        case COMPUTE, GATEWAY, PAGESERVER, GENERATION -> new Health.RoleHealth(true, up, member);
                         case SAFEKEEPER -> {
                             int reachable = safekeepers.reachable().size();
                             yield new Health.RoleHealth(
@@ -471,7 +459,7 @@ public final class Node {
         }
     }
 
-    private static ExecutorService blockingThreads() {
+    static ExecutorService blockingThreads() {
         AtomicInteger number = new AtomicInteger();
         ThreadPoolExecutor threads = new ThreadPoolExecutor(
                 BLOCKING_THREADS,

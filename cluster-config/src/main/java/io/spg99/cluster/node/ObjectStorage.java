@@ -15,6 +15,11 @@ final class ObjectStorage {
 
     private ObjectStorage() {}
 
+    /** Whether it is a directory. */
+    static boolean isLocal(Config root) {
+        return root.getString("spg99.object-storage.kind").equals("local");
+    }
+
     /**
      * @param directory where a local one is
      * @throws IOException what is wrong with the directory, or the configuration

@@ -1,9 +1,10 @@
 package io.spg99.compute.generation;
 
+import io.spg99.compute.ComputeMessage;
 import io.spg99.storage.wal.Lsn;
 
 /** What a Database actor may ask of a generation, its child. It prepares by itself when spawned. */
-public sealed interface GenerationCommand {
+public sealed interface GenerationCommand extends ComputeMessage {
 
     /** Start: the promises are there. Answers: the other {@link GenerationEvent}s. Only the first one counts. */
     record Recover(Recovery recovery) implements GenerationCommand {}

@@ -1,5 +1,6 @@
 package io.spg99.compute.generation;
 
+import io.spg99.compute.ComputeMessage;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
@@ -7,7 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /** What a generation reports to its owner. */
-public sealed interface GenerationEvent {
+public sealed interface GenerationEvent extends ComputeMessage {
 
     int generation();
 

@@ -1,6 +1,7 @@
 package io.spg99.compute.generation;
 
 import io.spg99.storage.safekeeper.TimelineBase;
+import java.util.OptionalInt;
 
 /**
  * What a compute needs to prepare one generation (DESIGN.md section 5); {@link Recovery} is the rest.
@@ -12,7 +13,7 @@ import io.spg99.storage.safekeeper.TimelineBase;
  * @param generation   number of the new generation: the TLI PostgreSQL must come up on
  * @param configured   version of the managed configuration that is part of this history; 0 for none
  * @param profile      its size, fixed for its life
- * @param prepareOnly  a candidate: follows the WAL of a running writer until it is told to take over
+ * @param writer       of a candidate: the running generation whose WAL it follows until it is told to take over
  */
 public record GenerationSpec(
         String databaseId,
@@ -23,4 +24,10 @@ public record GenerationSpec(
         int generation,
         int configured,
         Profile profile,
-        boolean prepareOnly) {}
+        OptionalInt writer) {
+
+    /** A candidate. */
+    public boolean prepareOnly() {
+        return writer.isPresent();
+    }
+}

@@ -21,6 +21,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.UUID;
 import java.util.concurrent.Executors;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -86,7 +87,8 @@ final class TestDatabase {
         private Run(int generation, ComputeNode node) {
             this.generation = generation;
             this.node = node;
-            this.spec = new GenerationSpec(id, name, role, image, base, generation, known, Profile.L1, false);
+            this.spec =
+                    new GenerationSpec(id, name, role, image, base, generation, known, Profile.L1, OptionalInt.empty());
             this.actor = kit.spawn(ComputeGeneration.create(spec, node, owner.getRef()));
             actor.tell(new GenerationCommand.Recover(new Recovery(history, end, List.of())));
         }

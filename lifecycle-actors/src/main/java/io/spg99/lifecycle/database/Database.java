@@ -686,7 +686,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private void spawnIfThereIsNone(Existing database, int generation) {
         if (life.child.isEmpty()) {
-            life.child = Optional.of(spawnGeneration(database, generation, false));
+            life.child = Optional.of(spawnGeneration(database, generation, OptionalInt.empty()));
             life.killReason = Optional.empty();
         }
     }
@@ -756,7 +756,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         retry("wake", reason);
     }
 
-    private Child spawnGeneration(Existing database, int generation, boolean prepareOnly) {
+    /** @param writer of a candidate: the generation that it is to follow */
+    private Child spawnGeneration(Existing database, int generation, OptionalInt writer) {
         DatabaseSpec spec = database.spec();
         Base base = database.made();
         GenerationSpec start = new GenerationSpec(
@@ -768,7 +769,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 generation,
                 database.configured(),
                 services.profiles().apply(database.chosenProfile()),
-                prepareOnly);
+                writer);
         ActorRef<GenerationCommand> ref = context.spawn(
                 services.generation().apply(start, generationEvents), childName("generation-" + generation));
         context.watchWith(ref, new GenerationTerminated(generation));
@@ -1738,7 +1739,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
         @Override
         public void spawnCandidate(Existing database, int generation) {
-            life.candidate = Optional.of(spawnGeneration(database, generation, true));
+            life.candidate = Optional.of(spawnGeneration(database, generation, OptionalInt.of(database.generation())));
         }
 
         @Override

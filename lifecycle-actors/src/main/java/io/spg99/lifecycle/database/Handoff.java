@@ -43,6 +43,7 @@ import java.util.function.Consumer;
  * STEADY        another profile is chosen           HandoffStarted; writer: ShareHot; candidate spawned
  * PREPARING     the WAL's end is heard of           candidate: Recover, and follow from there
  * PREPARING     the candidate has caught up         writer: PrepareHandOver
+ * PREPARING     it does not answer                  HandoffPostponed; again after a while
  * PREPARING     it is ready, no long transaction    FreezeStarted; pools: Freeze
  * FREEZING      at once                             DrainStarted
  * DRAINING      Drained                             WriterStopping; writer: HandOver, pools: WriterGone
@@ -70,6 +71,7 @@ final class Handoff {
 
     enum Timer {
         PREPARE,
+        ANSWER,
         RETRY,
         DRAIN,
         STOP,
@@ -267,7 +269,11 @@ final class Handoff {
             return NOTHING;
         }
         readying = true;
-        return act(() -> world.tellWriter(GenerationCommand.PrepareHandOver.INSTANCE));
+        return act(() -> {
+            world.cancel(Timer.PREPARE);
+            world.start(Timer.ANSWER, timings.answerLimit());
+            world.tellWriter(GenerationCommand.PrepareHandOver.INSTANCE);
+        });
     }
 
     private boolean caughtUp(GenerationEvent.Followed followed) {
@@ -281,6 +287,7 @@ final class Handoff {
             return NOTHING;
         }
         readying = false;
+        world.cancel(Timer.ANSWER);
         Optional<Duration> oldest =
                 ready.oldestTransaction().filter(age -> age.compareTo(timings.longestTransaction()) > 0);
         if (oldest.isPresent()) {
@@ -324,7 +331,6 @@ final class Handoff {
         events.add(new WriterStopping(world.now()));
         return new Go("nothing runs", events, after -> {
             freezes = 0;
-            world.cancel(Timer.PREPARE);
             world.start(Timer.STOP, timings.stopLimit());
             world.tellWriter(GenerationCommand.HandOver.INSTANCE);
             world.tellPools(new PoolsCommand.WriterGone(LeaseEvent.Reason.WRITER_LOST));
@@ -495,6 +501,10 @@ final class Handoff {
             case PREPARE ->
                 state == ScaleState.PREPARING
                         ? failed("the candidate has not caught up within " + timings.prepareLimit())
+                        : NOTHING;
+            case ANSWER ->
+                state == ScaleState.PREPARING && readying
+                        ? postpone("the writer has not answered within " + timings.answerLimit().toMillis() + " ms")
                         : NOTHING;
             case RETRY -> {
                 waiting = false;

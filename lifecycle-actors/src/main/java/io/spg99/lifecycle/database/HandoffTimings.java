@@ -8,6 +8,7 @@ import java.time.Duration;
  *
  * @param prepareLimit       for a candidate to catch up with the writer
  * @param lagLimitBytes      WAL that a candidate may lack when its time comes
+ * @param answerLimit        for the writer to get ready to be frozen; one that takes longer is taken to hang
  * @param longestTransaction a transaction that has run longer than this puts the freeze off
  * @param drainLimit         how long clients wait for those that are still at work before everything goes on
  * @param freezeLimit        for everything from the freeze to the switch; Gateways go on by themselves after it
@@ -21,6 +22,7 @@ import java.time.Duration;
 public record HandoffTimings(
         Duration prepareLimit,
         long lagLimitBytes,
+        Duration answerLimit,
         Duration longestTransaction,
         Duration drainLimit,
         Duration freezeLimit,
@@ -37,6 +39,7 @@ public record HandoffTimings(
         return new HandoffTimings(
                 config.getDuration("prepare-limit"),
                 config.getBytes("lag-limit"),
+                config.getDuration("answer-limit"),
                 config.getDuration("longest-transaction"),
                 config.getDuration("drain-limit"),
                 config.getDuration("freeze-limit"),

@@ -170,6 +170,23 @@ class HandoffTest {
     }
 
     @Test
+    void givenAWriterThatHangs_whenItIsToGetReady_thenNobodyIsFrozenAndItIsSaidAndTriedAgain() {
+        scale(Profile.L2);
+        prepare(3);
+        world.timePasses(Duration.ofSeconds(5));
+        assertEquals(
+                "the writer has not answered within 5000 ms",
+                world.expectWritten(DatabaseEvent.HandoffPostponed.class).reason());
+        // That of the last time does not count.
+        world.say(new GenerationEvent.HandOverPrepared(2, Optional.empty()));
+        world.timePasses(Duration.ofSeconds(1));
+        world.say(new GenerationEvent.Followed(3, END, END));
+        assertEquals(GenerationCommand.PrepareHandOver.INSTANCE, world.generation.receiveMessage());
+        assertEquals(PoolsCommand.Resume.INSTANCE, world.expectPools(PoolsCommand.Resume.class));
+        drained(freeze());
+    }
+
+    @Test
     void givenClientsThatDoNotEnd_whenTheDrainLimitPasses_thenEverythingGoesOnAndSaysWhatWasInTheWay() {
         scale(Profile.L2);
         prepare(3);

@@ -11,7 +11,6 @@ import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.ProcessSignal;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -145,16 +144,12 @@ class DiskFaultsIT {
         }
     }
 
-    /** As small a file system as a Safekeeper of one database can live on, gone when its process ends; its log elsewhere. */
-    private static final String ON_SMALL_DISK =
-            "mount -t tmpfs -o size=64m,mode=700 tmpfs \"$1\" && mkdir \"$1/logs\" && mount --bind \"$2\" \"$1/logs\""
-                    + " && shift 2 && exec \"$@\"";
+    /** As little as a Safekeeper of one database can live on. */
+    private static final int SMALL_MEGABYTES = 64;
 
     @Test
     void givenALoad_whenTheDiskOfASafekeeperIsFull_thenNothingIsAcknowledgedUntilThereIsRoom() throws Exception {
-        assumeTrue(
-                succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"),
-                "no right to mount: a small disk cannot be made");
+        SmallDisk.assumePossible();
         Path logs = Files.createDirectory(platform.data().resolve("sk3-logs"));
         Path home = platform.safekeeperDirectory("sk3");
         TestDatabase database = platform.createDatabase();
@@ -163,18 +158,15 @@ class DiskFaultsIT {
             platform.kill("sk3");
             FileTree.delete(home);
             Files.createDirectories(home);
-            platform.start(
-                    "sk3",
-                    List.of("unshare", "--mount", "sh", "-c", ON_SMALL_DISK, "sh", home.toString(), logs.toString()),
-                    Map.of());
+            platform.start("sk3", SmallDisk.wrapper(home, logs, SMALL_MEGABYTES), Map.of());
             database.awaitAllFollow();
             platform.kill("sk2");
             ledger.awaitProgress(50);
 
-            // As the Safekeeper itself sees its directory.
-            Path inside = Path.of("/proc/" + platform.safekeeper("sk3").pid() + "/root" + home);
-            Path filler = inside.resolve("timelines").resolve("filler");
-            fill(filler);
+            Path filler = SmallDisk.seenBy(platform.safekeeper("sk3").pid(), home)
+                    .resolve("timelines")
+                    .resolve("filler");
+            SmallDisk.fill(filler);
             CompletableFuture<Void> load = CompletableFuture.runAsync(
                     () -> write(database), work -> Thread.ofPlatform().daemon().start(work));
             Awaitility.await("it says that the disk is full")
@@ -211,17 +203,6 @@ class DiskFaultsIT {
                     "INSERT INTO big SELECT repeat(md5(g::text), 30) FROM generate_series(1, " + BIG_ROWS + ") g");
         } catch (SQLException e) {
             throw new IllegalStateException(e);
-        }
-    }
-
-    private static void fill(Path file) throws IOException {
-        byte[] zeros = new byte[1 << 16];
-        try (OutputStream out = Files.newOutputStream(file)) {
-            while (true) {
-                out.write(zeros);
-            }
-        } catch (IOException e) {
-            assertTrue(String.valueOf(e.getMessage()).contains("No space left"), e.toString());
         }
     }
 

@@ -169,6 +169,10 @@ class HandoffIT {
         }
     }
 
+    /** Of states that end by themselves. */
+    private static final Map<String, String> LAST_EVENT =
+            Map.of("FREEZING", "DrainStarted", "SWITCHING", "HandoffCompleted");
+
     /** Who dies, and when. */
     record Death(String state, String victim) {}
 
@@ -188,7 +192,8 @@ class HandoffIT {
 
     /**
      * States that last for milliseconds are made to last: for DRAINING somebody is in a transaction, and while it drains the
-     * writer is frozen (STOPPING_OLD, which it then does not end by itself) or the candidate (STARTING_NEW).
+     * writer is frozen (STOPPING_OLD, which it then does not end by itself) or the candidate (STARTING_NEW). FREEZING and SWITCHING
+     * end with an event that the journal takes its time over.
      */
     @ParameterizedTest
     @MethodSource("deaths")
@@ -196,9 +201,14 @@ class HandoffIT {
             throws Exception {
         TestDatabase database = platform.createDatabase();
         boolean held = List.of("DRAINING", "STOPPING_OLD", "STARTING_NEW").contains(death.state());
+        String last = LAST_EVENT.get(death.state());
         try (Ledger ledger = database.openLedger(8, 200);
                 ScaleStateLog states = new ScaleStateLog(platform.data(), database.id());
+                SlowJournal journal = new SlowJournal(platform.data());
                 Connection slow = database.connect()) {
+            if (last != null) {
+                journal.slowDown(database.id(), last);
+            }
             Thread sleeper = Thread.ofPlatform().unstarted(() -> sleepAgainAndAgain(slow));
             if (held) {
                 sleeper.start();
@@ -314,6 +324,32 @@ class HandoffIT {
             ledger.verify();
         } finally {
             platform.startSafekeepers();
+        }
+    }
+
+    @Test
+    void givenAWriterThatHangs_whenAProfileIsAskedFor_thenItIsSaidAndItIsDoneWhenTheWriterGoesOn(Platform platform)
+            throws Exception {
+        TestDatabase database = platform.createDatabase();
+        try (Ledger ledger = database.openLedger(8, 100)) {
+            List<Long> writer = database.processes();
+            for (long pid : writer) {
+                ProcessSignal.STOP.send(pid);
+            }
+            try {
+                database.scale("L2");
+                database.await(
+                        json -> json.path("scale_failure_reason").asText().contains("the writer has not answered"));
+            } finally {
+                for (long pid : writer) {
+                    ProcessSignal.CONT.send(pid);
+                }
+            }
+            assertTrue(database.awaitProfile("L2").path("scale_failure_reason").isNull());
+            ledger.awaitProgress(100);
+            ledger.stop();
+            ledger.verify();
+            assertEquals(Map.of(), ledger.failures());
         }
     }
 

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.DevProcess;
+import io.spg99.tests.process.GenerationNodeProcess;
 import io.spg99.tests.process.SafekeeperProcess;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -86,6 +87,7 @@ final class Platform implements AutoCloseable {
                 "--idle-timeout",
                 "never",
                 "-Dspg99.lifecycle.handoff.cooldown=1s",
+                "-Dspg99.lifecycle.handoff.answer-limit=2s",
                 "-Dspg99.lifecycle.handoff.retry-max=2s");
     }
 
@@ -114,6 +116,22 @@ final class Platform implements AutoCloseable {
 
     Path safekeeperDirectory(String id) {
         return SafekeeperProcess.directory(data, id);
+    }
+
+    /** Another node, to which writers move when their profile changes. */
+    GenerationNodeProcess startGenerationNode(Path own, List<String> wrapper) throws IOException {
+        int from = log().length();
+        GenerationNodeProcess node = GenerationNodeProcess.start(data, clusterPort, own, wrapper);
+        awaitGenerationNode(from);
+        return node;
+    }
+
+    /** Waits until {@code dev} has said, after the first {@code from} characters of its log, that it knows of another node. */
+    void awaitGenerationNode(int from) {
+        Awaitility.await("another node")
+                .atMost(Duration.ofSeconds(30))
+                .pollInterval(Duration.ofMillis(50))
+                .until(() -> log().indexOf("nodes with generations, this one included: 2", from) >= 0);
     }
 
     /** Starts those that are not running, and waits until they have joined. */

@@ -48,6 +48,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalInt;
 import java.util.Properties;
 import java.util.UUID;
 import java.util.concurrent.ExecutorService;
@@ -258,7 +259,7 @@ final class TestTimelines implements AutoCloseable {
                                     prepared.generation(),
                                     configured,
                                     profile,
-                                    false),
+                                    OptionalInt.empty()),
                             node,
                             owner.getRef()));
             actor.tell(new GenerationCommand.Recover(

@@ -1,14 +1,6 @@
 package io.spg99.cluster.node;
 
-import io.spg99.cluster.pki.PlatformPki;
-import io.spg99.nodes.safekeeper.Safekeeper;
-import io.spg99.nodes.safekeeper.SafekeeperSettings;
-import io.spg99.storage.replication.PgReplicationConnection;
-import io.spg99.storage.replication.ReplicationConnection;
-import io.spg99.storage.safekeeper.SafekeeperCommand;
-import io.spg99.storage.tls.TlsIdentity;
 import java.io.IOException;
-import java.time.Clock;
 import java.time.Duration;
 import java.util.Map;
 import java.util.concurrent.ExecutionException;
@@ -24,18 +16,32 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * One Safekeeper as a process's only part: no journal, no keys but its certificate, no PostgreSQL. It outlives the cluster
- * it is in: when that is gone (see {@link SafekeeperMember}), this begins again with an ActorSystem of its own, as Pekko
- * lets none join twice, and joins whatever its seeds have begun meanwhile. Methods here block.
+ * One part of the platform as a process's only part: no journal, no keys but its certificate. It outlives the cluster it is in: when
+ * that is gone (see {@link PartMember}), this begins again with an ActorSystem of its own, as Pekko lets none join twice, and
+ * joins whatever its seeds have begun meanwhile. Methods here block.
  */
-public final class SafekeeperNode {
+public final class PartNode {
 
-    private static final Logger LOG = LoggerFactory.getLogger(SafekeeperNode.class);
+    private static final Logger LOG = LoggerFactory.getLogger(PartNode.class);
 
     private static final Duration STOP_LIMIT = Duration.ofSeconds(9);
 
-    private final SafekeeperNodeSettings settings;
-    private final TlsIdentity identity;
+    /** What runs there. */
+    interface Part extends AutoCloseable {
+
+        /** As users see it. */
+        String name();
+
+        /** For one ActorSystem after the other. */
+        Behavior<?> begin() throws IOException;
+
+        /** When the last of them has ended. */
+        @Override
+        void close();
+    }
+
+    private final MemberSettings member;
+    private final Part part;
     private final Consumer<String> progress;
 
     private @Nullable ActorSystem<?> system;
@@ -43,9 +49,9 @@ public final class SafekeeperNode {
     private @Nullable Cancellable stopHook;
     private boolean stopping;
 
-    private SafekeeperNode(SafekeeperNodeSettings settings, TlsIdentity identity, Consumer<String> progress) {
-        this.settings = settings;
-        this.identity = identity;
+    private PartNode(MemberSettings member, Part part, Consumer<String> progress) {
+        this.member = member;
+        this.part = part;
         this.progress = progress;
     }
 
@@ -55,10 +61,17 @@ public final class SafekeeperNode {
      * @param progress told, from any thread, when it has joined a cluster and when it has lost it; must not block
      * @throws IOException what is wrong with the directory, the certificates, or a port
      */
-    public static SafekeeperNode start(SafekeeperNodeSettings settings, Consumer<String> progress) throws IOException {
-        TlsIdentity identity =
-                PlatformPki.open(settings.pki(), Clock.systemUTC()).internal(TlsIdentity.SAFEKEEPER);
-        SafekeeperNode node = new SafekeeperNode(settings, identity, progress);
+    public static PartNode start(SafekeeperNodeSettings settings, Consumer<String> progress) throws IOException {
+        return start(settings.member(), SafekeeperPart.open(settings), progress);
+    }
+
+    /** The same with a node that runs generations, whose directory is swept. */
+    public static PartNode start(GenerationNodeSettings settings, Consumer<String> progress) throws IOException {
+        return start(settings.member(), GenerationPart.open(settings), progress);
+    }
+
+    private static PartNode start(MemberSettings member, Part part, Consumer<String> progress) throws IOException {
+        PartNode node = new PartNode(member, part, progress);
         node.begin();
         return node;
     }
@@ -66,14 +79,14 @@ public final class SafekeeperNode {
     /**
      * Goes on until the JVM is told to end (SIGINT, SIGTERM), which then waits for an orderly stop.
      *
-     * @throws IOException if the Safekeeper ended by itself, or cannot begin again
+     * @throws IOException if the part ended by itself, or cannot begin again
      */
     public void run() throws IOException {
         ActorSystem<?> running = current();
         while (running != null) {
             running.getWhenTerminated().toCompletableFuture().join();
             if (failed) {
-                throw new IOException("Safekeeper " + settings.id() + " ended by itself");
+                throw new IOException(part.name() + " ended by itself");
             }
             running = begin();
         }
@@ -85,18 +98,12 @@ public final class SafekeeperNode {
             return null;
         }
         if (system != null) {
-            LOG.info(
-                    "safekeeper={} joins again: seeds={}",
-                    settings.id(),
-                    settings.member().seeds());
-            progress.accept("The cluster is gone. Safekeeper " + settings.id() + " waits for another at "
-                    + String.join(", ", settings.member().seeds()) + " …");
+            LOG.info("part={} joins again: seeds={}", part.name(), member.seeds());
+            progress.accept("The cluster is gone. " + part.name() + " waits for another at "
+                    + String.join(", ", member.seeds()) + " …");
         }
-        String host = settings.member().host();
-        Behavior<SafekeeperCommand> safekeeper = Safekeeper.create(new SafekeeperSettings(
-                settings.id(), settings.directory(), host, settings.walPort(), host, identity, connector()));
-        ActorSystem<?> begun = Membership.begin(
-                settings.member(), SafekeeperMember.create(settings.id(), safekeeper, listener()), Map.of());
+        ActorSystem<?> begun =
+                Membership.begin(member, PartMember.create(part.name(), part.begin(), listener()), Map.of());
         if (stopHook != null) {
             stopHook.cancel();
         }
@@ -105,17 +112,11 @@ public final class SafekeeperNode {
         return begun;
     }
 
-    private ReplicationConnection.Connector connector() {
-        return settings.tcpOnly()
-                ? target -> PgReplicationConnection.open(target.byTcp())
-                : PgReplicationConnection::open;
-    }
-
-    private SafekeeperMember.Listener listener() {
-        return new SafekeeperMember.Listener() {
+    private PartMember.Listener listener() {
+        return new PartMember.Listener() {
             @Override
             public void joined() {
-                progress.accept("Safekeeper " + settings.id() + " is ready.");
+                progress.accept(part.name() + " is ready.");
             }
 
             @Override
@@ -148,7 +149,8 @@ public final class SafekeeperNode {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException e) {
-            LOG.warn("safekeeper={} did not stop in order: {}", settings.id(), e.toString());
+            LOG.warn("part={} did not stop in order: {}", part.name(), e.toString());
         }
+        part.close();
     }
 }

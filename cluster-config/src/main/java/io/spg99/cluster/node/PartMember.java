@@ -1,11 +1,8 @@
 package io.spg99.cluster.node;
 
-import io.spg99.storage.safekeeper.SafekeeperCommand;
-import io.spg99.storage.safekeeper.SafekeeperId;
 import java.time.Duration;
 import java.util.HashSet;
 import java.util.Set;
-import org.apache.pekko.actor.typed.ActorRef;
 import org.apache.pekko.actor.typed.Behavior;
 import org.apache.pekko.actor.typed.Terminated;
 import org.apache.pekko.actor.typed.javadsl.AbstractBehavior;
@@ -20,21 +17,21 @@ import org.apache.pekko.cluster.typed.Cluster;
 import org.apache.pekko.cluster.typed.Subscribe;
 
 /**
- * Guardian of a process that is a Safekeeper and nothing else: parent of the Safekeeper, and watcher of the cluster. A
- * cluster of Safekeepers alone serves nobody, and those who began it may have begun another that knows nothing of this one;
- * so when nobody but Safekeepers has been reachable for {@link #LONELY_LIMIT}, this ends, and the ActorSystem with it.
- * Being downed ends the ActorSystem too. Whoever started it starts it again.
+ * Guardian of a process that is one part of the platform and nothing else, a Safekeeper for instance: parent of that part, and
+ * watcher of the cluster. A cluster without Database actors serves nobody, and those who began it may have begun another that
+ * knows nothing of this one; so when no node that has them has been reachable for {@link #LONELY_LIMIT}, this ends, and the
+ * ActorSystem with it. Being downed ends the ActorSystem too. Whoever started it starts it again.
  *
  * <pre>
- * on                                       does
- * this member is up                        says so
- * other role joined or reachable again     stays
- * last other role removed or unreachable   begins to wait
- * waited for LONELY_LIMIT                  ends
- * the Safekeeper ended                     says so, ends
+ * on                                                does
+ * this member is up                                 says so
+ * a node of role compute joined, or is back         stays
+ * the last of them was removed, or is unreachable   begins to wait
+ * waited for LONELY_LIMIT                           ends
+ * the part ended                                    says so, ends
  * </pre>
  */
-final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> {
+final class PartMember extends AbstractBehavior<PartMember.Message> {
 
     /** Longer than downing takes, so that a cluster that goes on is not left because of a short silence. */
     private static final Duration LONELY_LIMIT = Duration.ofSeconds(4);
@@ -49,12 +46,12 @@ final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> 
         INSTANCE
     }
 
-    private final SafekeeperId id;
+    private final String name;
     private final TimerScheduler<Message> timers;
     private final Listener listener;
     private final UniqueAddress self;
 
-    /** Reachable members of other roles than Safekeeper; empty before this member has joined. */
+    /** Reachable members with Database actors; none before this member has joined. */
     private final Set<UniqueAddress> others = new HashSet<>();
 
     /** Told from an actor: must not block. */
@@ -62,30 +59,32 @@ final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> 
         /** This process is a member of a cluster. */
         void joined();
 
-        /** The Safekeeper ended, which it never does by itself unless something is broken. */
+        /** The part ended, which it never does by itself unless something is broken. */
         void failed();
     }
 
-    /** @param safekeeper behavior of the Safekeeper, its directory locked and its port bound */
-    static Behavior<Message> create(SafekeeperId id, Behavior<SafekeeperCommand> safekeeper, Listener listener) {
-        return Behaviors.setup(context ->
-                Behaviors.withTimers(timers -> new SafekeeperMember(context, timers, id, safekeeper, listener)));
+    /**
+     * @param name of the part, as users see it
+     * @param part its directory locked and its ports bound
+     */
+    static Behavior<Message> create(String name, Behavior<?> part, Listener listener) {
+        return Behaviors.setup(
+                context -> Behaviors.withTimers(timers -> new PartMember(context, timers, name, part, listener)));
     }
 
-    private SafekeeperMember(
+    private PartMember(
             ActorContext<Message> context,
             TimerScheduler<Message> timers,
-            SafekeeperId id,
-            Behavior<SafekeeperCommand> safekeeper,
+            String name,
+            Behavior<?> part,
             Listener listener) {
         super(context);
-        this.id = id;
+        this.name = name;
         this.timers = timers;
         this.listener = listener;
         Cluster cluster = Cluster.get(context.getSystem());
         this.self = cluster.selfMember().uniqueAddress();
-        ActorRef<SafekeeperCommand> child = context.spawn(safekeeper, "safekeeper-" + id);
-        context.watch(child);
+        context.watch(context.spawn(part, "part"));
         cluster.subscriptions()
                 .tell(Subscribe.create(
                         context.messageAdapter(ClusterEvent.MemberEvent.class, MemberChanged::new),
@@ -100,7 +99,7 @@ final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> 
     public Receive<Message> createReceive() {
         return newReceiveBuilder()
                 .onMessage(Message.class, this::onMessage)
-                .onSignal(Terminated.class, this::onSafekeeperEnded)
+                .onSignal(Terminated.class, this::onPartEnded)
                 .build();
     }
 
@@ -119,7 +118,7 @@ final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> 
         } else if (event instanceof ClusterEvent.MemberUp) {
             seen(member);
             if (member.uniqueAddress().equals(self)) {
-                getContext().getLog().info("safekeeper={} joined a cluster: self={}", id, member.address());
+                getContext().getLog().info("part={} joined a cluster: self={}", name, member.address());
                 listener.joined();
             }
         }
@@ -136,7 +135,7 @@ final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> 
     }
 
     private void seen(Member member) {
-        if (!member.getRoles().contains(Role.SAFEKEEPER.word())) {
+        if (member.getRoles().contains(Role.COMPUTE.word())) {
             others.add(member.uniqueAddress());
             timers.cancel(Lonely.INSTANCE);
         }
@@ -149,12 +148,12 @@ final class SafekeeperMember extends AbstractBehavior<SafekeeperMember.Message> 
     }
 
     private Behavior<Message> onLonely() {
-        getContext().getLog().info("safekeeper={} lost its cluster: only Safekeepers are left", id);
+        getContext().getLog().info("part={} lost its cluster: nobody with databases is left", name);
         return Behaviors.stopped();
     }
 
-    private Behavior<Message> onSafekeeperEnded(Terminated ended) {
-        getContext().getLog().error("safekeeper={} ended by itself", id);
+    private Behavior<Message> onPartEnded(Terminated ended) {
+        getContext().getLog().error("part={} ended by itself", name);
         listener.failed();
         return Behaviors.stopped();
     }

@@ -167,8 +167,7 @@ public final class DevPlatform {
         private MemberSettings member() {
             EnumSet<Role> others =
                     options.external() ? EnumSet.of(Role.SAFEKEEPER, Role.GENERATION) : EnumSet.of(Role.GENERATION);
-            return new MemberSettings(
-                    EnumSet.complementOf(others), HOST, options.clusterPort(), List.of());
+            return new MemberSettings(EnumSet.complementOf(others), HOST, options.clusterPort(), List.of());
         }
     }
 

@@ -68,8 +68,9 @@ public final class GenerationHome implements AutoCloseable {
         if (Files.exists(root)) {
             try (Stream<Path> content = Files.list(root)) {
                 if (content.anyMatch(path -> !OURS.contains(String.valueOf(path.getFileName())))) {
-                    throw new UserError("%s holds files of something else: choose an empty or new directory with --data DIR"
-                            .formatted(root));
+                    throw new UserError(
+                            "%s holds files of something else: choose an empty or new directory with --data DIR"
+                                    .formatted(root));
                 }
             }
         }
@@ -84,8 +85,9 @@ public final class GenerationHome implements AutoCloseable {
         FileChannel channel = FileChannel.open(root.resolve(LOCK), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         if (channel.tryLock() == null) {
             channel.close();
-            throw new UserError("another spg99 is running on %s: stop it first, or choose another directory with --data DIR"
-                    .formatted(root));
+            throw new UserError(
+                    "another spg99 is running on %s: stop it first, or choose another directory with --data DIR"
+                            .formatted(root));
         }
         return channel;
     }

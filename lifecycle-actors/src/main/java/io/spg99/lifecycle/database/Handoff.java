@@ -504,7 +504,8 @@ final class Handoff {
                         : NOTHING;
             case ANSWER ->
                 state == ScaleState.PREPARING && readying
-                        ? postpone("the writer has not answered within " + timings.answerLimit().toMillis() + " ms")
+                        ? postpone("the writer has not answered within "
+                                + timings.answerLimit().toMillis() + " ms")
                         : NOTHING;
             case RETRY -> {
                 waiting = false;

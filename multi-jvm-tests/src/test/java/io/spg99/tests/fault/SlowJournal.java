@@ -29,8 +29,8 @@ final class SlowJournal implements AutoCloseable {
     /** Until this is closed. */
     void slowDown(String databaseId, String event) throws IOException, SQLException {
         execute(
-                "CREATE FUNCTION wait_a_moment() RETURNS trigger LANGUAGE plpgsql AS"
-                        + " 'BEGIN PERFORM pg_sleep(" + DELAY_SECONDS + "); RETURN NEW; END'",
+                "CREATE FUNCTION wait_a_moment() RETURNS trigger LANGUAGE plpgsql AS" + " 'BEGIN PERFORM pg_sleep("
+                        + DELAY_SECONDS + "); RETURN NEW; END'",
                 "CREATE TRIGGER slow BEFORE INSERT ON event_journal FOR EACH ROW WHEN (NEW.persistence_id = 'Database|"
                         + databaseId + "' AND NEW.event_ser_manifest LIKE '%" + event
                         + "') EXECUTE FUNCTION wait_a_moment()");
@@ -38,7 +38,8 @@ final class SlowJournal implements AutoCloseable {
 
     /** The server is another one, at another port, after the program was started again. */
     private void execute(String... statements) throws IOException, SQLException {
-        String port = Files.readAllLines(data.resolve("postgres").resolve("journal").resolve("postmaster.pid"))
+        String port = Files.readAllLines(
+                        data.resolve("postgres").resolve("journal").resolve("postmaster.pid"))
                 .get(3);
         byte[] secret = Base64.getDecoder()
                 .decode(Files.readString(data.resolve("secrets").resolve("journal.password"))

@@ -347,8 +347,8 @@ final class Handoff {
         return go(
                 reason,
                 state -> {
-                    world.tellPools(PoolsCommand.Resume.INSTANCE);
                     world.start(Timer.RETRY, wait);
+                    world.tellPools(PoolsCommand.Resume.INSTANCE);
                 },
                 new HandoffPostponed(reason, world.now()));
     }
@@ -509,6 +509,9 @@ final class Handoff {
                         : NOTHING;
             case RETRY -> {
                 waiting = false;
+                if (state == ScaleState.PREPARING) {
+                    world.start(Timer.PREPARE, timings.prepareLimit()); // it may have fallen behind meanwhile
+                }
                 yield proceed(database);
             }
             // The pools answer with Thawed, and what was in the way.

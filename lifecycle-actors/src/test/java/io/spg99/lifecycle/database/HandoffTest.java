@@ -169,6 +169,22 @@ class HandoffTest {
         drained(freeze());
     }
 
+    /** More than a candidate has to catch up. */
+    @Test
+    void givenATransactionOfElevenMinutes_whenItHasEnded_thenTheCandidateThatWaitedTakesOver() {
+        scale(Profile.L2);
+        prepare(3);
+        for (int minute = 1; minute <= 11; minute++) {
+            world.say(new GenerationEvent.HandOverPrepared(2, Optional.of(Duration.ofMinutes(minute))));
+            assertEquals(PoolsCommand.Resume.INSTANCE, world.expectPools(PoolsCommand.Resume.class));
+            world.timePasses(Duration.ofMinutes(1));
+            world.say(new GenerationEvent.Followed(3, END, END));
+            assertEquals(GenerationCommand.PrepareHandOver.INSTANCE, world.generation.receiveMessage());
+        }
+        drained(freeze());
+        assertEquals(2, world.started.size(), "one candidate");
+    }
+
     @Test
     void givenAWriterThatHangs_whenItIsToGetReady_thenNobodyIsFrozenAndItIsSaidAndTriedAgain() {
         scale(Profile.L2);

@@ -138,6 +138,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (askers.add(advance.replyTo())) {
             snapshot.ifPresent(known -> advance.replyTo().tell(known));
         }
+        boolean booted = latest.filter(PageserverCommand.Advance::booting).isPresent() && !advance.booting();
         // Positions only grow; one that comes late says nothing new.
         if (latest.filter(known -> known.end().isAfter(advance.end())).isEmpty()) {
             if (latest.filter(known -> known.end().isAfter(triedUpTo)).isEmpty()) {
@@ -145,21 +146,26 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
             }
             latest = Optional.of(advance);
         }
-        plan();
+        plan(booted);
         return this;
     }
 
-    /** Sets the time for the next snapshot, if there is anything to be made one of. */
-    private void plan() {
+    /**
+     * Sets the time for the next snapshot, if there is anything to be made one of.
+     *
+     * @param anew even if it was set already
+     */
+    private void plan(boolean anew) {
         if (working.isPresent() || latest.isEmpty() || !latest.get().end().isAfter(triedUpTo)) {
             return;
         }
         PageserverCommand.Advance next = latest.get();
         boolean enough = next.end().minus(triedUpTo) >= settings.walForSnapshot() && !triedUpTo.equals(Lsn.ZERO);
-        Duration wait = next.over() || enough
-                ? settings.delay()
-                : Duration.between(clock.instant(), since.plus(settings.mostAge()));
-        if (next.over() || enough || !timers.isTimerActive(Due.INSTANCE)) {
+        boolean due = next.over() || enough || anew;
+        Duration wait = next.booting()
+                ? settings.bootLimit()
+                : due ? settings.delay() : Duration.between(clock.instant(), since.plus(settings.mostAge()));
+        if (due || next.booting() || !timers.isTimerActive(Due.INSTANCE)) {
             timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, wait.isNegative() ? Duration.ZERO : wait);
         }
     }
@@ -203,7 +209,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                     snapshot = Optional.of(next);
                     askers.forEach(asker -> asker.tell(next));
                 });
-        plan();
+        plan(false);
         return this;
     }
 

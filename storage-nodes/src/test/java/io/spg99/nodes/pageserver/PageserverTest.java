@@ -43,6 +43,7 @@ class PageserverTest {
             4 << 20,
             Duration.ofDays(1),
             Duration.ofMillis(1),
+            PATIENCE,
             Duration.ofMillis(10),
             Duration.ofDays(1));
 
@@ -105,6 +106,10 @@ class PageserverTest {
     }
 
     private void advance(long end, boolean over) {
+        advance(end, over, false);
+    }
+
+    private void advance(long end, boolean over, boolean booting) {
         pageserver.tell(new PageserverCommand.Advance(
                 BASE,
                 "image",
@@ -112,6 +117,7 @@ class PageserverTest {
                 new Lsn(end),
                 List.of(),
                 over,
+                booting,
                 asker.getRef()));
     }
 
@@ -145,6 +151,15 @@ class PageserverTest {
         advance(0x1401000, false);
         assertEquals(new Lsn(0x1401000), maker.next().end());
         expectSnapshot(0x1401000);
+    }
+
+    @Test
+    void givenAGenerationThatStarts_whenWorkIsDue_thenItWaitsUntilThatHasStarted() throws Exception {
+        advance(0x1001000, true, true);
+        maker.none();
+        advance(0x1001000, true, false);
+        assertEquals(new Lsn(0x1001000), maker.next().end());
+        expectSnapshot(0x1001000);
     }
 
     @Test
@@ -183,7 +198,14 @@ class PageserverTest {
         expectSnapshot(0x1001000);
         TestProbe<PageserverReply> other = KIT.createTestProbe(PageserverReply.class);
         pageserver.tell(new PageserverCommand.Advance(
-                BASE, "image", WalHistory.of(1, BASE.start()), new Lsn(0x1001000), List.of(), false, other.getRef()));
+                BASE,
+                "image",
+                WalHistory.of(1, BASE.start()),
+                new Lsn(0x1001000),
+                List.of(),
+                false,
+                false,
+                other.getRef()));
         other.expectMessage(PATIENCE, snapshot(0x1001000));
     }
 }

@@ -685,6 +685,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 database.made(),
                 replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo, quorumEvents),
                 timings.prepareTimeout());
+        // A snapshot that is due can wait: clients do.
+        life.advanced.ifPresent(advanced -> tellPageserver(database, advanced));
     }
 
     private void spawnIfThereIsNone(Existing database, int generation) {

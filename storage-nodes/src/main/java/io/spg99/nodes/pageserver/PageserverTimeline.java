@@ -30,6 +30,7 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * state     on                                    does, then
  * resting   Advance, over                         waits a little: a start may be going on there   -> due
  *           Advance, enough WAL since the last    as well                                         -> due
+ *           Advance, the same as before           as well; says which snapshot is the newest      -> due
  *           Advance, less than that               waits for the snapshot's age                    -> due
  *           Forget                                answers, stops
  * due       the time has come                     a worker makes the snapshot                     -> working
@@ -76,6 +77,15 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
 
     /** When WAL came after {@link #triedUpTo}. */
     private Instant since;
+
+    /** The position told last was told twice: Safekeepers hold all the WAL they may, and commits wait for a snapshot. */
+    private boolean awaited;
+
+    /** When the timer comes, if there is one. */
+    private Instant due = Instant.EPOCH;
+
+    /** Work that failed is not tried again before. */
+    private Instant pause = Instant.EPOCH;
 
     private Optional<RedoRun> working = Optional.empty();
     private Optional<ActorRef<PageserverReply>> forgetting = Optional.empty();
@@ -135,7 +145,9 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (askers.size() == MOST_ASKERS) {
             askers.clear();
         }
-        if (askers.add(advance.replyTo())) {
+        awaited = latest.filter(known -> known.end().equals(advance.end())).isPresent();
+        if (askers.add(advance.replyTo()) || awaited) {
+            // Told again: it may have missed the answer.
             snapshot.ifPresent(known -> advance.replyTo().tell(known));
         }
         // Positions only grow; one that comes late says nothing new.
@@ -156,10 +168,18 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         }
         PageserverCommand.Advance next = latest.get();
         boolean enough = next.end().minus(triedUpTo) >= settings.walForSnapshot() && !triedUpTo.equals(Lsn.ZERO);
-        Duration wait = next.over() || enough
-                ? settings.delay()
-                : Duration.between(clock.instant(), since.plus(settings.mostAge()));
-        if (next.over() || enough || !timers.isTimerActive(Due.INSTANCE)) {
+        plan(
+                next.over() || enough || awaited
+                        ? clock.instant().plus(settings.delay())
+                        : since.plus(settings.mostAge()));
+    }
+
+    /** Not later than planned already: a busy writer is told of every second. */
+    private void plan(Instant wanted) {
+        Instant time = wanted.isBefore(pause) ? pause : wanted;
+        if (!timers.isTimerActive(Due.INSTANCE) || time.isBefore(due)) {
+            due = time;
+            Duration wait = Duration.between(clock.instant(), time);
             timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, wait.isNegative() ? Duration.ZERO : wait);
         }
     }
@@ -219,7 +239,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                         timeline,
                         settings.retryAfter(),
                         failed.reason());
-        timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, settings.retryAfter());
+        pause = clock.instant().plus(settings.retryAfter());
+        plan(pause);
         return this;
     }
 

@@ -19,6 +19,7 @@ import java.sql.Statement;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.awaitility.Awaitility;
@@ -35,14 +36,14 @@ class ObjectStorageAwayIT {
 
     private static final Duration SOON = Duration.ofSeconds(60);
 
-    /** A load that goes on until its commits wait. */
-    private record Load(DevProcess dev, AtomicInteger batches) {
+    /** Transaction after transaction, until it is told to stop. */
+    private record Load(DevProcess dev, AtomicInteger batches, AtomicBoolean over) {
 
         CompletableFuture<Void> start(WriterAgent agent) {
             return CompletableFuture.runAsync(() -> {
                 try (Connection connection = connect();
                         Statement statement = connection.createStatement()) {
-                    while (!commitsWait(dev)) {
+                    while (!over.get()) {
                         statement.execute("INSERT INTO load SELECT g, repeat('x', 200) FROM generate_series(1, " + BATCH
                                 + ") g");
                         batches.incrementAndGet();
@@ -88,7 +89,7 @@ class ObjectStorageAwayIT {
         Path directory = DevProcess.temporaryDirectory();
         Path data = directory.resolve("data");
         try (DevProcess dev = DevProcess.start(data, "-Dspg99.safekeeper.max-wal=" + MAX_WAL)) {
-            Load load = new Load(dev, new AtomicInteger());
+            Load load = new Load(dev, new AtomicInteger(), new AtomicBoolean());
             try (Connection connection = load.connect();
                     Statement statement = connection.createStatement()) {
                 statement.execute("CREATE TABLE load (id int, filler text)");
@@ -120,6 +121,7 @@ class ObjectStorageAwayIT {
                     assertTrue(held > MAX_WAL - (8 << 20) && held < MAX_WAL + (24 << 20), "held=" + held);
                 }
 
+                load.over().set(true);
                 Files.delete(objects);
                 Files.move(away, objects);
                 ledger.awaitProgress(100);

@@ -44,8 +44,8 @@ class ObjectStorageAwayIT {
                 try (Connection connection = connect();
                         Statement statement = connection.createStatement()) {
                     while (!over.get()) {
-                        statement.execute("INSERT INTO load SELECT g, repeat('x', 200) FROM generate_series(1, " + BATCH
-                                + ") g");
+                        statement.execute(
+                                "INSERT INTO load SELECT g, repeat('x', 200) FROM generate_series(1, " + BATCH + ") g");
                         batches.incrementAndGet();
                         agent.checkpoint();
                     }

@@ -447,12 +447,13 @@ final class ConsoleSession extends ByteToMessageDecoder {
         Duration limit = gateway.settings().pool().freezeTimeout();
         List<CompletableFuture<Boolean>> ends = new ArrayList<>();
         for (Seen one : meant) {
-            switch (act.action()) {
-                case PAUSE -> ends.add(one.pool().pause(limit).toCompletableFuture());
+            CompletionStage<Boolean> end = switch (act.action()) {
+                case PAUSE -> one.pool().pause(limit);
                 case RESUME -> one.pool().unpause();
                 case KILL -> one.pool().kill();
                 case RECONNECT -> one.pool().reconnect();
-            }
+            };
+            ends.add(end.toCompletableFuture());
         }
         return CompletableFuture.allOf(ends.toArray(CompletableFuture[]::new))
                 .thenApply(all -> ends.stream().allMatch(CompletableFuture::join)

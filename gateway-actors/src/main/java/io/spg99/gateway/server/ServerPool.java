@@ -737,8 +737,13 @@ final class ServerPool implements LeaseHolder {
         }
     }
 
-    void unpause() {
-        loop.execute(this::onUnpause);
+    /** @return true once it is done */
+    CompletionStage<Boolean> unpause() {
+        return onLoop(this::onUnpause);
+    }
+
+    private CompletionStage<Boolean> onLoop(Runnable task) {
+        return CompletableFuture.runAsync(task, loop).thenApply(nothing -> true);
     }
 
     private void onUnpause() {
@@ -749,17 +754,25 @@ final class ServerPool implements LeaseHolder {
         }
     }
 
-    /** Ends all clients. From any thread. */
-    void kill() {
-        loop.execute(() -> {
+    /**
+     * Ends all clients. From any thread.
+     *
+     * @return true once it is done
+     */
+    CompletionStage<Boolean> kill() {
+        return onLoop(() -> {
             List.copyOf(sessions).forEach(ClientSession::shutdown);
             List.copyOf(idle).forEach(this::drop);
         });
     }
 
-    /** Nobody gets a server connection of before. From any thread. */
-    void reconnect() {
-        loop.execute(() -> {
+    /**
+     * Nobody gets a server connection of before. From any thread.
+     *
+     * @return true once it is done
+     */
+    CompletionStage<Boolean> reconnect() {
+        return onLoop(() -> {
             servers.forEach(server -> server.outdated = true);
             List.copyOf(idle).forEach(this::drop);
             serve();

@@ -250,15 +250,14 @@ public final class ReadThrough implements AutoCloseable {
      * Makes the presence map of a data directory that is whole. It needs no agent; {@link #open} gives it one, which may evict then.
      *
      * @param shared exists and is empty
-     * @param sizes  as in {@link #prepare}; all these files are there. Free space maps and visibility maps need not be what the source has
+     * @param sizes  as in {@link #prepare}; all these files are there, as the source has them
      */
     public static void createWhole(
             Path shared, OsUser user, SortedMap<RelationFile, Integer> sizes, ReadThroughSettings settings)
             throws IOException {
         PresenceMap map = writeMap(shared, user, sizes, settings);
         for (int file = 0; file < map.listed(); file++) {
-            boolean table = map.file(file).fork() == RelationFile.Fork.MAIN;
-            markAll(map, file, 0, map.blocks(file), table ? PresenceMap.READABLE : DIRTY);
+            markAll(map, file, 0, map.blocks(file), PresenceMap.READABLE);
         }
     }
 
@@ -272,7 +271,8 @@ public final class ReadThrough implements AutoCloseable {
             throws IOException {
         PresenceMap map = PresenceMap.open(shared.resolve(MAP));
         for (int file = 0; file < map.files(); file++) {
-            for (int block = 0; block < map.extent(file); block++) {
+            int extent = map.extent(file);
+            for (int block = 0; block < extent; block++) {
                 map.change(file, block, PresenceMap.FILLING, PresenceMap.MISSING);
                 map.change(file, block, PresenceMap.CHECKING, DIRTY);
             }
@@ -438,7 +438,8 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private boolean lacks(int size, int file) {
-        for (int block = size; block < map.extent(file); block++) {
+        int extent = map.extent(file);
+        for (int block = size; block < extent; block++) {
             if (!isChanged(map.state(file, block))) {
                 return true;
             }
@@ -603,7 +604,8 @@ public final class ReadThrough implements AutoCloseable {
         long total = 0;
         for (int file = 0; file < map.files(); file++) {
             total += map.blocks(file);
-            for (int block = 0; block < map.extent(file); block++) {
+            int extent = map.extent(file);
+            for (int block = 0; block < extent; block++) {
                 int state = map.state(file, block);
                 if ((state & PresenceMap.READABLE) != 0 && (state & PresenceMap.CUT) == 0) {
                     resident++;

@@ -77,7 +77,8 @@ public record SoftBasebackup(
     }
 
     /**
-     * The files to be listed of a directory that has all of a snapshot, in blocks: those that the base image does not have as they are.
+     * The files to be listed of a directory that has all of a snapshot, in blocks: those that the base image does not have as they
+     * are, but for free space maps and visibility maps, which are small and are looked after by nobody there.
      *
      * @param image of the directory before
      */
@@ -88,7 +89,7 @@ public record SoftBasebackup(
             if (!file.isInImage(image.files().get(file.path()))) {
                 RelationFile.parse(file.path())
                         .filter(relation ->
-                                relation.fork() != RelationFile.Fork.INIT && !unlogged.contains(relation.initFork()))
+                                relation.fork() == RelationFile.Fork.MAIN && !unlogged.contains(relation.initFork()))
                         .ifPresent(relation -> sizes.put(relation, file.blocks()));
             }
         }

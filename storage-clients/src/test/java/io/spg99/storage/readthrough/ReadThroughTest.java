@@ -27,6 +27,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The library and the agent by themselves: processes that do single file calls, over a source that can be held and can fail. */
 class ReadThroughTest {
@@ -498,10 +500,11 @@ class ReadThroughTest {
         }
     }
 
-    @Test
-    void givenWritersUnderEviction_whenTheSourceIsNewAndOld_thenNobodyReadsWhatIsStale() throws Exception {
+    @ParameterizedTest(name = "block {0}")
+    @ValueSource(ints = {50, 150}) // One that the map lists, and one beyond those.
+    void givenWritersUnderEviction_whenTheSourceIsNewAndOld_thenNobodyReadsWhatIsStale(int block) throws Exception {
         AtomicInteger inSource = new AtomicInteger();
-        assertTrue(agent.moveTo(newer(50, inSource), new Lsn(Long.MAX_VALUE), ReadThroughTest::sizes));
+        assertTrue(agent.moveTo(newer(block, inSource), new Lsn(Long.MAX_VALUE), file -> 200));
         long gone = 0;
         try (FileCalls process = process()) {
             String fd = process.call("open base/5/16384");
@@ -511,7 +514,7 @@ class ReadThroughTest {
                 if (round % 3 != 0) {
                     inSource.set(1 + Math.max(0, round - 1) % 120);
                 }
-                process.begin("write " + fd + " " + 50 * BLOCK + " " + BLOCK + " " + value);
+                process.begin("write " + fd + " " + block * BLOCK + " " + BLOCK + " " + value);
                 gone += agent.evict(1000);
                 process.end();
                 if (round % 2 == 0) {
@@ -519,7 +522,7 @@ class ReadThroughTest {
                     gone += agent.evict(1000);
                 }
                 assertEquals(
-                        bytes(1, value), process.call("read " + fd + " " + 50 * BLOCK + " " + BLOCK), "round " + round);
+                        bytes(1, value), process.call("read " + fd + " " + block * BLOCK + " " + BLOCK), "round " + round);
             }
         }
         assertTrue(gone > 100, "evicted=" + gone);

@@ -522,7 +522,9 @@ class ReadThroughTest {
                     gone += agent.evict(1000);
                 }
                 assertEquals(
-                        bytes(1, value), process.call("read " + fd + " " + block * BLOCK + " " + BLOCK), "round " + round);
+                        bytes(1, value),
+                        process.call("read " + fd + " " + block * BLOCK + " " + BLOCK),
+                        "round " + round);
             }
         }
         assertTrue(gone > 100, "evicted=" + gone);

@@ -323,6 +323,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         int connections;
 
         Optional<Lsn> walEnd = Optional.empty();
+
+        /** What the quorum has said last of the WAL. */
+        Optional<QuorumEvent.Advanced> advanced = Optional.empty();
         /** End of the newest snapshot heard of. */
         Optional<Lsn> snapshotEnd = Optional.empty();
         /** The last event that was announced; the next one waits for it. */
@@ -934,6 +937,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.readySince = Optional.of(now());
         handoff.over();
         context.getSelf().tell(Proceed.INSTANCE);
+        life.advanced.ifPresent(advanced -> tellPageserver(database, advanced));
         life.wake.ifPresent(wake -> {
             services.coldStarts().record(wake.finish());
             log(() -> context.getLog().info("cold start: generation={} {}", database.generation(), wake));
@@ -1506,9 +1510,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return late(advanced);
         }
         life.walEnd = Optional.of(advanced.end());
+        life.advanced = Optional.of(advanced);
         handoff.onAdvanced(database, advanced);
+        return none(() -> tellPageserver(database, advanced));
+    }
+
+    private void tellPageserver(Existing database, QuorumEvent.Advanced advanced) {
         Base base = database.made();
-        return none(() -> services.pageservers()
+        services.pageservers()
                 .of(base.timeline().timeline())
                 .ifPresent(pageserver -> pageserver.tell(new PageserverCommand.Advance(
                         base.timeline(),
@@ -1517,7 +1526,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         advanced.end(),
                         advanced.sources(),
                         advanced.over(),
-                        pageserverReplies))));
+                        database.lifecycle() == Lifecycle.BOOTING,
+                        pageserverReplies)));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {

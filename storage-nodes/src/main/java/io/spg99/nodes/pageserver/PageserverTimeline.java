@@ -145,11 +145,14 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (askers.size() == MOST_ASKERS) {
             askers.clear();
         }
-        awaited = latest.filter(known -> known.end().equals(advance.end())).isPresent();
+        awaited = latest.filter(known -> known.end().equals(advance.end()) && !known.booting() && !advance.booting())
+                .isPresent();
         if (askers.add(advance.replyTo()) || awaited) {
             // Told again: it may have missed the answer.
             snapshot.ifPresent(known -> advance.replyTo().tell(known));
         }
+        boolean anew = latest.filter(known -> known.booting() != advance.booting())
+                .isPresent();
         // Positions only grow; one that comes late says nothing new.
         if (latest.filter(known -> known.end().isAfter(advance.end())).isEmpty()) {
             if (latest.filter(known -> known.end().isAfter(triedUpTo)).isEmpty()) {
@@ -157,27 +160,34 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
             }
             latest = Optional.of(advance);
         }
-        plan();
+        plan(anew);
         return this;
     }
 
-    /** Sets the time for the next snapshot, if there is anything to be made one of. */
-    private void plan() {
+    /**
+     * Sets the time for the next snapshot, if there is anything to be made one of.
+     *
+     * @param anew even if it was set already: a start has begun, or is over
+     */
+    private void plan(boolean anew) {
         if (working.isPresent() || latest.isEmpty() || !latest.get().end().isAfter(triedUpTo)) {
             return;
         }
         PageserverCommand.Advance next = latest.get();
         boolean enough = next.end().minus(triedUpTo) >= settings.walForSnapshot() && !triedUpTo.equals(Lsn.ZERO);
-        plan(
-                next.over() || enough || awaited
-                        ? clock.instant().plus(settings.delay())
-                        : since.plus(settings.mostAge()));
+        Instant now = clock.instant();
+        boolean soon = next.over() || enough || awaited || anew;
+        schedule(
+                next.booting()
+                        ? now.plus(settings.bootLimit())
+                        : soon ? now.plus(settings.delay()) : since.plus(settings.mostAge()),
+                anew);
     }
 
-    /** Not later than planned already: a busy writer is told of every second. */
-    private void plan(Instant wanted) {
+    /** Not later than it was set already, unless it is set anew: a busy writer is told of every second. */
+    private void schedule(Instant wanted, boolean anew) {
         Instant time = wanted.isBefore(pause) ? pause : wanted;
-        if (!timers.isTimerActive(Due.INSTANCE) || time.isBefore(due)) {
+        if (anew || !timers.isTimerActive(Due.INSTANCE) || time.isBefore(due)) {
             due = time;
             Duration wait = Duration.between(clock.instant(), time);
             timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, wait.isNegative() ? Duration.ZERO : wait);
@@ -223,7 +233,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                     snapshot = Optional.of(next);
                     askers.forEach(asker -> asker.tell(next));
                 });
-        plan();
+        plan(false);
         return this;
     }
 
@@ -240,7 +250,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                         settings.retryAfter(),
                         failed.reason());
         pause = clock.instant().plus(settings.retryAfter());
-        plan(pause);
+        schedule(pause, true);
         return this;
     }
 

@@ -45,6 +45,7 @@ class PageserverTest {
             4 << 20,
             Duration.ofDays(1),
             Duration.ofMillis(1),
+            PATIENCE,
             Duration.ofMillis(10),
             Duration.ofDays(1));
 
@@ -107,10 +108,14 @@ class PageserverTest {
     }
 
     private void advance(long end, boolean over) {
-        advance(pageserver, end, over);
+        advance(end, over, false);
     }
 
-    private void advance(ActorRef<PageserverCommand> told, long end, boolean over) {
+    private void advance(long end, boolean over, boolean booting) {
+        advance(pageserver, end, over, booting);
+    }
+
+    private void advance(ActorRef<PageserverCommand> told, long end, boolean over, boolean booting) {
         told.tell(new PageserverCommand.Advance(
                 BASE,
                 "image",
@@ -118,6 +123,7 @@ class PageserverTest {
                 new Lsn(end),
                 List.of(),
                 over,
+                booting,
                 asker.getRef()));
     }
 
@@ -158,7 +164,7 @@ class PageserverTest {
         Duration delay = Duration.ofMillis(200);
         ActorRef<PageserverCommand> patient = KIT.spawn(Pageserver.create(
                 new PageserverSettings(
-                        1, 16, PATIENCE, 1, 4 << 20, Duration.ofDays(1), delay, delay, Duration.ofDays(1)),
+                        1, 16, PATIENCE, 1, 4 << 20, Duration.ofDays(1), delay, PATIENCE, delay, Duration.ofDays(1)),
                 maker,
                 Clock.systemUTC()));
         AtomicLong end = new AtomicLong(0x1001000);
@@ -166,7 +172,7 @@ class PageserverTest {
                 .atMost(PATIENCE)
                 .pollInterval(delay.dividedBy(10))
                 .until(() -> {
-                    advance(patient, end.addAndGet(0x1000), true);
+                    advance(patient, end.addAndGet(0x1000), true, false);
                     return !maker.jobs.isEmpty();
                 });
     }
@@ -184,6 +190,15 @@ class PageserverTest {
         expectSnapshot(0x1001000);
         assertEquals(new Lsn(0x1002000), maker.next().end());
         expectSnapshot(0x1002000);
+    }
+
+    @Test
+    void givenAGenerationThatStarts_whenWorkIsDue_thenItWaitsUntilThatHasStarted() throws Exception {
+        advance(0x1001000, true, true);
+        maker.none();
+        advance(0x1001000, true, false);
+        assertEquals(new Lsn(0x1001000), maker.next().end());
+        expectSnapshot(0x1001000);
     }
 
     @Test
@@ -222,7 +237,14 @@ class PageserverTest {
         expectSnapshot(0x1001000);
         TestProbe<PageserverReply> other = KIT.createTestProbe(PageserverReply.class);
         pageserver.tell(new PageserverCommand.Advance(
-                BASE, "image", WalHistory.of(1, BASE.start()), new Lsn(0x1001000), List.of(), false, other.getRef()));
+                BASE,
+                "image",
+                WalHistory.of(1, BASE.start()),
+                new Lsn(0x1001000),
+                List.of(),
+                false,
+                false,
+                other.getRef()));
         other.expectMessage(PATIENCE, snapshot(0x1001000));
     }
 }

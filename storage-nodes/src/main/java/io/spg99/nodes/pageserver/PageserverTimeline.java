@@ -151,8 +151,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
             // Told again: it may have missed the answer.
             snapshot.ifPresent(known -> advance.replyTo().tell(known));
         }
-        boolean anew = latest.filter(known -> known.booting() != advance.booting())
-                .isPresent();
+        boolean anew =
+                latest.filter(known -> known.booting() != advance.booting()).isPresent();
         // Positions only grow; one that comes late says nothing new.
         if (latest.filter(known -> known.end().isAfter(advance.end())).isEmpty()) {
             if (latest.filter(known -> known.end().isAfter(triedUpTo)).isEmpty()) {

@@ -160,7 +160,8 @@ static bool made_directory;
 static const int *backend_type; /* MyBackendType, if this is PostgreSQL */
 
 #define HITS_BATCH 256
-#define B_STARTUP 11 /* miscadmin.h of PostgreSQL 17 */
+#define B_INVALID 0 /* miscadmin.h of PostgreSQL 17; what the postmaster has */
+#define B_STARTUP 11
 
 /*** The C library's own functions ***/
 
@@ -1429,16 +1430,18 @@ EXPORT int mkdir(const char *path, mode_t mode)
 }
 
 /*
- * Whoever lists a directory gets all its files. The exception is the startup process, which looks at every database for the
- * init forks of unlogged relations (those are on disk from the beginning): making all the other files would take as long
- * as there are relations. When it replays a CREATE DATABASE that copies files, it makes a directory first.
+ * Whoever lists a directory gets all its files. Exceptions are the postmaster, which looks at every database for temporary
+ * relations left behind, and the startup process, which looks for the init forks of unlogged relations (those are on disk from
+ * the beginning): making all the other files would take as long as there are relations. When the latter replays a CREATE
+ * DATABASE that copies files, it makes a directory first.
  */
 EXPORT DIR *opendir(const char *path)
 {
     uint32_t database;
-    bool startup = backend_type != NULL && *backend_type == B_STARTUP && !made_directory;
+    bool looks_only = backend_type != NULL &&
+                      (*backend_type == B_INVALID || (*backend_type == B_STARTUP && !made_directory));
 
-    if (is_directory(path, &database) && !startup)
+    if (is_directory(path, &database) && !looks_only)
     {
         uint32_t end;
 

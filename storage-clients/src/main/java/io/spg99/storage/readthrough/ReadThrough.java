@@ -75,12 +75,6 @@ public final class ReadThrough implements AutoCloseable {
     private static final int STATUS_LOOK_AGAIN = 0;
     private static final int STATUS_UNAVAILABLE = 1;
 
-    /**
-     * Blocks that come together when one of them is asked for ahead of time: a source has them in one compressed piece, so the
-     * others cost little, and recovery, which asks so, changes many blocks of the same tables.
-     */
-    private static final int NEIGHBOURS = 8;
-
     /** Blocks under way, 32 MB, beyond which nothing is fetched that nobody waits for. */
     private static final int MOST_AHEAD = 4096;
 
@@ -697,8 +691,7 @@ public final class ReadThrough implements AutoCloseable {
                     && count <= PresenceMap.SEGMENT_BLOCKS
                     && first <= PresenceMap.SEGMENT_BLOCKS - count;
             if (valid && kind == KIND_HINT) {
-                int end = Math.min(PresenceMap.SEGMENT_BLOCKS, (first + count + NEIGHBOURS - 1) & -NEIGHBOURS);
-                startFills(file, first & -NEIGHBOURS, end, null);
+                hint(file, first, count);
             } else if (valid && kind == KIND_NEED && !connection.waiting) {
                 need(connection, file, first, count);
             } else {
@@ -706,6 +699,18 @@ public final class ReadThrough implements AutoCloseable {
                         + count + " waiting=" + connection.waiting);
             }
         }
+    }
+
+    /** Recovery asks so, block by block, and changes many blocks of the same tables: what comes with one of them is likely to be needed. */
+    private void hint(int file, int first, int count) {
+        int from = first;
+        int end = first + count;
+        if (count == 1 && map.state(file, first) == PresenceMap.MISSING) {
+            BlockRange together = source.together(map.file(file), first);
+            from = together.first();
+            end = from + together.count();
+        }
+        startFills(file, from, end, null);
     }
 
     private void need(Connection connection, int file, int first, int count) {

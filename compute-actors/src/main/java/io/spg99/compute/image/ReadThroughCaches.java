@@ -22,6 +22,7 @@ import io.spg99.storage.snapshot.SoftBasebackup;
 import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -34,6 +35,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SortedMap;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -282,13 +284,21 @@ public final class ReadThroughCaches implements AutoCloseable {
     }
 
     private BlockSource timed(BlockSource source) {
-        return (file, first, count) -> {
-            long began = System.nanoTime();
-            return source.read(file, first, count).whenComplete((blocks, e) -> {
-                if (e == null) {
-                    fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
-                }
-            });
+        return new BlockSource() {
+            @Override
+            public CompletionStage<ByteBuffer> read(RelationFile file, int first, int count) {
+                long began = System.nanoTime();
+                return source.read(file, first, count).whenComplete((blocks, e) -> {
+                    if (e == null) {
+                        fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
+                    }
+                });
+            }
+
+            @Override
+            public BlockRange together(RelationFile file, int block) {
+                return source.together(file, block);
+            }
         };
     }
 

@@ -94,7 +94,14 @@ public final class SafekeeperNode {
         }
         String host = settings.member().host();
         Behavior<SafekeeperCommand> safekeeper = Safekeeper.create(new SafekeeperSettings(
-                settings.id(), settings.directory(), host, settings.walPort(), host, identity, connector()));
+                settings.id(),
+                settings.directory(),
+                host,
+                settings.walPort(),
+                host,
+                identity,
+                connector(),
+                Membership.common().getBytes(SafekeeperSettings.MAX_WAL)));
         ActorSystem<?> begun = Membership.begin(
                 settings.member(), SafekeeperMember.create(settings.id(), safekeeper, listener()), Map.of());
         if (stopHook != null) {

@@ -310,6 +310,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         int tries;
         /** Why the last of these tries failed; users see it as {@code last_error}. */
         Optional<String> delay = Optional.empty();
+        /** Why the writer's commits wait, as the quorum says; shown as {@code last_error} while they do. */
+        Optional<String> waiting = Optional.empty();
         /** Writers in a row that were lost soon after ready. */
         int shortLives;
 
@@ -1473,6 +1475,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (life.quorum.filter(dead.dead()::equals).isPresent()) {
             log(() -> context.getLog().error("quorum died: spawned again in {}", RESPAWN_AFTER));
             life.quorum = Optional.empty();
+            life.waiting = Optional.empty();
             timers.startSingleTimer(Timer.RESPAWN_QUORUM, new Elapsed(Timer.RESPAWN_QUORUM), RESPAWN_AFTER);
             if (life.attempt instanceof Attempt.Preparing || life.attempt instanceof Attempt.AwaitingQuorum) {
                 // It may have chosen where this generation begins: only another number may be chosen for again.
@@ -1498,6 +1501,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return switch (event) {
             case QuorumEvent.Chosen chosen -> onChosen(chosen);
             case QuorumEvent.Unfollowable unfollowable -> onUnfollowable(database, unfollowable);
+            case QuorumEvent.Waiting waiting -> onWaiting(database, waiting);
             case QuorumEvent.Advanced advanced -> onAdvanced(database, advanced);
         };
     }
@@ -1535,6 +1539,16 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
         }
         return Effect().none();
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onWaiting(Existing database, QuorumEvent.Waiting waiting) {
+        life.waiting = waiting.reason();
+        log(() -> context.getLog()
+                .warn(
+                        "generation={} {}",
+                        waiting.generation(),
+                        waiting.reason().orElse("commits go on: Safekeepers take WAL again")));
+        return none(() -> project(database));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onUnfollowable(
@@ -1893,7 +1907,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 tunables.autoscale(),
                 tunables.minProfile(),
                 tunables.maxProfile(),
-                life.delay.or(database::lastError),
+                life.waiting.or(() -> life.delay).or(database::lastError),
                 Optional.empty(),
                 life.walEnd.map(Lsn::toString),
                 life.snapshotEnd.map(Lsn::toString),

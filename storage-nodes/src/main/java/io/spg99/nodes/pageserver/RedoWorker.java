@@ -75,12 +75,7 @@ public final class RedoWorker implements SnapshotMaker {
 
     /** Reads of object storage at once, of all runs. */
     private final ThreadPoolExecutor readers = new ThreadPoolExecutor(
-            READERS,
-            READERS,
-            10,
-            TimeUnit.SECONDS,
-            new LinkedBlockingQueue<>(),
-            task -> Thread.ofPlatform().daemon().name("redo-read").unstarted(task));
+            READERS, READERS, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), Pageserver.background("redo-read"));
 
     /**
      * Makes the directory ready, in which redo workers run; nobody else may use it. Blocks.

@@ -3,8 +3,9 @@
  *
  * Preloaded (LD_PRELOAD) into the unmodified postgres. Every relation file of the data directory that the presence map
  * lists is a sparse file of the right size, made when it is first asked for. A read of a block that is missing asks the
- * agent, which writes the block into the file, and then goes on; a write of a whole block needs no fetch. Anything else,
- * and every file that the map does not list, goes straight to the C library.
+ * agent, which writes the block into the file, and then goes on; a write of a whole block needs no fetch. Relation files
+ * that are made later are added to the map, so that the agent may give back what a newer snapshot has of them. Anything
+ * else goes straight to the C library.
  *
  * docs/READ-THROUGH.md describes the presence map and its states; io.spg99.storage.readthrough.PresenceMap is the other
  * reader and writer. All that the two share is in "The presence map" and "The agent" below.
@@ -46,34 +47,51 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the map is little-end
 
 /*** The presence map ***/
 
-#define MAP_MAGIC "SPG99RT1"
+#define MAP_MAGIC "SPG99RT2"
 
 struct header
 {
     char magic[8];
     uint64_t length;   /* of the map file, in bytes */
-    uint32_t files;    /* number of entries, which follow the header */
+    uint32_t files;    /* number of listed entries, which follow the header */
     uint32_t limit_ms; /* how long a read waits for a block before it fails */
     uint64_t hits;     /* blocks that reads found local; added to in batches */
+    uint32_t room;     /* for that many added entries, which follow the listed ones */
+    uint32_t added;    /* of these, so many are taken; may go beyond room */
+    uint32_t pages;    /* for that many pages of states of added blocks */
+    uint32_t taken;    /* of these, so many are taken; may go beyond pages */
+    uint64_t slots;    /* where in the map the numbers of pages begin: PAGES_OF_FILE u32 for each entry; 0 none, else 1 + number */
+    uint64_t index;    /* where the index of added entries begins: 2 * room u32, hashed; 0 none, else 1 + number among the added */
+    uint64_t states;   /* where the pages begin */
 };
 
-struct entry /* sorted by the first three, as unsigned numbers */
+struct entry /* listed ones are sorted by the first three, as unsigned numbers */
 {
     uint32_t database;     /* OID; 0 for global/ */
     uint32_t relation;     /* relfilenumber */
     uint32_t fork_segment; /* fork number << 24 | segment number */
-    uint32_t blocks;       /* blocks of this file in the snapshot; later ones are local and not in the map */
+    uint32_t blocks;       /* blocks of this file in the snapshot; 0 of an added one */
     uint32_t place;        /* PLACE_* */
     uint32_t evictions;    /* counted before blocks of this file are punched out */
-    uint64_t states;       /* where in the map the block states begin, in bytes; a multiple of 4 */
+    uint64_t states;       /* where in the map the states of these blocks begin, in bytes; a multiple of 4 */
 };
 
-_Static_assert(sizeof(struct header) == 32 && sizeof(struct entry) == 32, "as in PresenceMap");
+/*
+ * States of added blocks, whose number does not fit into the words for the snapshot's: pages of them, each for PAGE_BLOCKS
+ * blocks of one file from a multiple of that on. A page is taken when one of its blocks is first written; all blocks without are
+ * CUT, and so is what a page begins with. If there is no page left, those blocks are simply not looked after.
+ */
+#define PAGE_BYTES 4096
+#define PAGE_BLOCKS (PAGE_BYTES * 2)
+#define SEGMENT_BLOCKS 131072 /* RELSEG_SIZE: more has no relation file */
+#define PAGES_OF_FILE (SEGMENT_BLOCKS / PAGE_BLOCKS)
+
+_Static_assert(sizeof(struct header) == 72 && sizeof(struct entry) == 32, "as in PresenceMap");
 
 enum
 {
     PLACE_ABSENT = 0,   /* not made yet */
-    PLACE_CREATING = 1, /* somebody is making it */
+    PLACE_CREATING = 1, /* somebody is making it, or looks whether it is there */
     PLACE_HERE = 2,     /* a file in the data directory */
     PLACE_GONE = 3      /* removed: the name means an ordinary local file from now on, or none */
 };
@@ -93,6 +111,7 @@ enum
 
 #define PER_WORD 8
 #define EACH(state) (0x11111111u * (state))
+#define UNTRACKED 16 /* no state: there was no page left for it */
 
 /*** The agent: one request at a time on each connection; a hint has no reply ***/
 
@@ -141,7 +160,8 @@ static bool made_directory;
 static const int *backend_type; /* MyBackendType, if this is PostgreSQL */
 
 #define HITS_BATCH 256
-#define B_STARTUP 11 /* miscadmin.h of PostgreSQL 17 */
+#define B_INVALID 0 /* miscadmin.h of PostgreSQL 17; what the postmaster has */
+#define B_STARTUP 11
 
 /*** The C library's own functions ***/
 
@@ -431,6 +451,75 @@ static uint32_t place_of(struct entry *entry)
     return __atomic_load_n(&entry->place, __ATOMIC_ACQUIRE);
 }
 
+static uint32_t hash(const struct entry *key)
+{
+    uint64_t mixed = ((uint64_t) key->database << 32 | key->relation) * 0x9E3779B97F4A7C15u;
+
+    mixed = (mixed ^ key->fork_segment) * 0x9E3779B97F4A7C15u;
+    return (uint32_t) (mixed >> 32);
+}
+
+/* Where in the index this key is, or would be: *found is its entry, or NULL. */
+static uint32_t *look_up(const struct entry *key, struct entry **found)
+{
+    uint32_t *index = (uint32_t *) ((char *) map + map->index);
+    uint32_t size = 2 * map->room;
+
+    *found = NULL;
+    for (uint32_t i = 0; i < size; i++)
+    {
+        uint32_t *place = &index[(hash(key) + i) % size];
+        uint32_t number = __atomic_load_n(place, __ATOMIC_ACQUIRE);
+
+        if (number == 0)
+            return place;
+        if (compare(&entries[map->files + number - 1], key) == 0)
+        {
+            *found = &entries[map->files + number - 1];
+            return place;
+        }
+    }
+    return NULL;
+}
+
+/*
+ * Adds an entry for a file that is about to be made, whose place is CREATING: nobody may open it before it is known whether it was
+ * there already. NULL if there is no room, or the file is in the map already: then *other is what was added for it, if it was.
+ */
+static struct entry *add(const struct entry *key, struct entry **other)
+{
+    struct entry *added;
+    uint32_t number = lower_bound(key);
+
+    *other = NULL;
+    if (number < map->files && compare(&entries[number], key) == 0)
+        return NULL; /* a listed one that is gone: the name is an ordinary one for ever */
+    look_up(key, other);
+    if (*other != NULL || __atomic_load_n(&map->added, __ATOMIC_RELAXED) >= map->room)
+        return NULL;
+    number = __atomic_fetch_add(&map->added, 1, __ATOMIC_RELAXED);
+    if (number >= map->room)
+        return NULL;
+    added = &entries[map->files + number];
+    added->database = key->database;
+    added->relation = key->relation;
+    added->fork_segment = key->fork_segment;
+    __atomic_store_n(&added->place, PLACE_CREATING, __ATOMIC_RELEASE);
+    for (;;)
+    {
+        uint32_t *place = look_up(key, other); /* the index has twice the room: there is one */
+        uint32_t none = 0;
+
+        if (*other != NULL)
+        {
+            __atomic_store_n(&added->place, PLACE_GONE, __ATOMIC_RELEASE);
+            return NULL;
+        }
+        if (__atomic_compare_exchange_n(place, &none, number + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return added;
+    }
+}
+
 /* The entry of a file that is looked after; *entry is NULL for all others. -1 and errno if that cannot be known. */
 static int find(const char *path, struct entry **entry)
 {
@@ -443,8 +532,12 @@ static int find(const char *path, struct entry **entry)
     if (attach() != 0)
         return -1;
     index = lower_bound(&key);
-    if (index < map->files && compare(&entries[index], &key) == 0 && place_of(&entries[index]) != PLACE_GONE)
+    if (index < map->files && compare(&entries[index], &key) == 0)
         *entry = &entries[index];
+    else
+        look_up(&key, entry);
+    if (*entry != NULL && place_of(*entry) == PLACE_GONE)
+        *entry = NULL;
     return 0;
 }
 
@@ -505,9 +598,52 @@ static int materialise_path(const char *path)
 
 /*** Block states ***/
 
+/* The states of the snapshot's blocks fill whole words; so many blocks have one there. */
+static uint32_t packed(const struct entry *entry)
+{
+    return (entry->blocks + PER_WORD - 1) / PER_WORD * PER_WORD;
+}
+
+static uint32_t *slot_of(struct entry *entry, uint32_t block)
+{
+    uint32_t *slots = (uint32_t *) ((char *) map + map->slots);
+
+    return &slots[(size_t) (entry - entries) * PAGES_OF_FILE + block / PAGE_BLOCKS];
+}
+
+static uint32_t *page(uint32_t number)
+{
+    return (uint32_t *) ((char *) map + map->states + (uint64_t) number * PAGE_BYTES);
+}
+
+/* NULL if the block is CUT and has no word. */
 static uint32_t *word_of(struct entry *entry, uint32_t block)
 {
-    return (uint32_t *) ((char *) map + entry->states) + block / PER_WORD;
+    uint32_t slot;
+
+    if (block < packed(entry))
+        return (uint32_t *) ((char *) map + entry->states) + block / PER_WORD;
+    slot = __atomic_load_n(slot_of(entry, block), __ATOMIC_ACQUIRE);
+    return slot == 0 ? NULL : page(slot - 1) + block % PAGE_BLOCKS / PER_WORD;
+}
+
+/* The same, taking a page if need be; NULL if there is none left, which is so for ever then. */
+static uint32_t *make_word_of(struct entry *entry, uint32_t block)
+{
+    uint32_t *word = word_of(entry, block);
+    uint32_t none = 0;
+    uint32_t number;
+
+    if (word != NULL || __atomic_load_n(&map->taken, __ATOMIC_RELAXED) >= map->pages)
+        return word;
+    number = __atomic_fetch_add(&map->taken, 1, __ATOMIC_RELAXED);
+    if (number >= map->pages)
+        return word_of(entry, block);
+    for (uint32_t i = 0; i < PAGE_BLOCKS / PER_WORD; i++)
+        page(number)[i] = EACH(READABLE | CUT);
+    /* If another process is faster, its page it is; this one is lost. */
+    __atomic_compare_exchange_n(slot_of(entry, block), &none, number + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    return word_of(entry, block);
 }
 
 /* Mask of the states of blocks first to end - 1 in the word that has block first; *next is the block after them. */
@@ -522,15 +658,20 @@ static uint32_t mask_of(uint32_t first, uint32_t end, uint32_t *next)
 
 static uint32_t state_of(struct entry *entry, uint32_t block)
 {
-    return __atomic_load_n(word_of(entry, block), __ATOMIC_ACQUIRE) >> (4 * (block % PER_WORD)) & 15;
+    uint32_t *word = word_of(entry, block);
+
+    return word == NULL ? READABLE | CUT : __atomic_load_n(word, __ATOMIC_ACQUIRE) >> (4 * (block % PER_WORD)) & 15;
 }
 
 static bool change_state(struct entry *entry, uint32_t block, uint32_t from, uint32_t to)
 {
     uint32_t *word = word_of(entry, block);
     uint32_t shift = 4 * (block % PER_WORD);
-    uint32_t old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    uint32_t old;
 
+    if (word == NULL)
+        return false;
+    old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
     while ((old >> shift & 15) == from)
     {
         if (__atomic_compare_exchange_n(word, &old, (old & ~(15u << shift)) | to << shift, false, __ATOMIC_ACQ_REL,
@@ -548,9 +689,9 @@ static bool readable(struct entry *entry, uint32_t first, uint32_t end, uint32_t
         uint32_t next;
         uint32_t mask = mask_of(first, end, &next);
         uint32_t *word = word_of(entry, first);
-        uint32_t old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        uint32_t old = word == NULL ? 0 : __atomic_load_n(word, __ATOMIC_ACQUIRE);
 
-        for (;;)
+        while (word != NULL)
         {
             uint32_t lacking = ~old & mask & EACH(READABLE);
 
@@ -575,7 +716,8 @@ static bool any_missing(struct entry *entry, uint32_t first, uint32_t end)
     {
         uint32_t next;
         uint32_t mask = mask_of(first, end, &next);
-        uint32_t word = __atomic_load_n(word_of(entry, first), __ATOMIC_RELAXED);
+        uint32_t *states = word_of(entry, first);
+        uint32_t word = states == NULL ? EACH(READABLE) : __atomic_load_n(states, __ATOMIC_RELAXED);
 
         if ((~(word | word >> 1 | word >> 2 | word >> 3) & EACH(1) & mask) != 0)
             return true;
@@ -589,14 +731,21 @@ static int cut(struct entry *entry, uint32_t first)
 {
     struct patience patience = {0};
 
-    while (first < entry->blocks)
+    while (first < SEGMENT_BLOCKS)
     {
         uint32_t next;
-        uint32_t mask = mask_of(first, entry->blocks, &next);
+        uint32_t mask = mask_of(first, SEGMENT_BLOCKS, &next);
         uint32_t *word = word_of(entry, first);
-        uint32_t old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-        uint32_t busy = (old | old >> 1) & ~(old >> 3) & EACH(1) & mask;
+        uint32_t old;
+        uint32_t busy;
 
+        if (word == NULL)
+        {
+            first = (first / PAGE_BLOCKS + 1) * PAGE_BLOCKS;
+            continue;
+        }
+        old = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+        busy = (old | old >> 1) & ~(old >> 3) & EACH(1) & mask;
         if (busy != 0)
         {
             if (wait_more(&patience) != 0)
@@ -734,22 +883,22 @@ static int ensure(struct entry *entry, uint32_t first, uint32_t end)
 
 /*** Reading ***/
 
-struct range /* of blocks that are in the map */
+struct range /* of blocks that may have a state */
 {
     uint32_t first;
     uint32_t end;
 };
 
-static struct range range_of(struct entry *entry, off_t offset, size_t length)
+static struct range range_of(off_t offset, size_t length)
 {
     uint64_t first = (uint64_t) offset / BLOCK;
     uint64_t end = ((uint64_t) offset + length + BLOCK - 1) / BLOCK;
     struct range range = {0, 0};
 
-    if (offset < 0 || length == 0 || first >= entry->blocks)
+    if (offset < 0 || length == 0 || first >= SEGMENT_BLOCKS)
         return range;
     range.first = (uint32_t) first;
-    range.end = end < entry->blocks ? (uint32_t) end : entry->blocks;
+    range.end = end < SEGMENT_BLOCKS ? (uint32_t) end : SEGMENT_BLOCKS;
     return range;
 }
 
@@ -774,7 +923,7 @@ static void look_ahead(int fd, struct entry *entry, struct range range)
     if (fds[fd].hinted >= range.end + window / 2)
         return;
     from = fds[fd].hinted > range.end ? fds[fd].hinted : range.end;
-    to = range.end + window < entry->blocks ? range.end + window : entry->blocks;
+    to = range.end + window < SEGMENT_BLOCKS ? range.end + window : SEGMENT_BLOCKS;
     if (from < to && any_missing(entry, from, to))
         hint(entry, from, to - from);
     fds[fd].hinted = range.end + window;
@@ -807,7 +956,7 @@ static ssize_t do_read(const struct io *io)
 
 static ssize_t read_blocks(struct entry *entry, const struct io *io)
 {
-    struct range range = range_of(entry, io->offset, io->length);
+    struct range range = range_of(io->offset, io->length);
     bool hit = true;
 
     if (range.first == range.end)
@@ -852,6 +1001,11 @@ static int claim(struct entry *entry, uint32_t block, bool whole, uint32_t *old)
 {
     struct patience patience = {0};
 
+    if (make_word_of(entry, block) == NULL)
+    {
+        *old = UNTRACKED;
+        return 0;
+    }
     for (;;)
     {
         *old = state_of(entry, block);
@@ -872,7 +1026,7 @@ static int claim(struct entry *entry, uint32_t block, bool whole, uint32_t *old)
 
 static ssize_t write_blocks(struct entry *entry, const struct io *io)
 {
-    struct range range = range_of(entry, io->offset, io->length);
+    struct range range = range_of(io->offset, io->length);
     uint64_t end = (uint64_t) io->offset + io->length;
     uint8_t old[MAX_WRITE];
     uint32_t claimed;
@@ -907,6 +1061,8 @@ static ssize_t write_blocks(struct entry *entry, const struct io *io)
         bool done = written > 0 && (uint64_t) (block + 1) * BLOCK <= (uint64_t) io->offset + (uint64_t) written;
         uint32_t before = old[block - range.first];
 
+        if (before == UNTRACKED)
+            continue;
         /* What was not overwritten whole is as missing as it was; what was there stays there, and may have changed. */
         change_state(entry, block, WRITING,
                      done || (written > 0 && before != MISSING) ? READABLE | DIRTY | USED : before);
@@ -945,7 +1101,43 @@ static int before_open(const char *path, int flags, struct entry **entry)
         return 0;
     if (materialise(*entry) != 0)
         return -1;
+    if (place_of(*entry) == PLACE_GONE)
+    {
+        *entry = NULL;
+        return 0;
+    }
     return (flags & O_TRUNC) != 0 ? cut(*entry, 0) : 0;
+}
+
+/*
+ * An open that may make a file which the map does not have. It is added before it is there, and only if it was not: then nobody has
+ * it open without looking at its states.
+ */
+static int create(const char *path, int flags, mode_t mode)
+{
+    struct entry key;
+    struct entry *entry;
+    struct entry *other;
+    int fd;
+    int error;
+
+    if (!parse_relation(path, &key))
+        return opened(LIBC(open)(path, flags, mode), NULL);
+    entry = add(&key, &other);
+    if (entry == NULL)
+    {
+        if (other != NULL && materialise(other) != 0)
+            return -1;
+        return opened(LIBC(open)(path, flags, mode),
+                      other != NULL && place_of(other) != PLACE_GONE ? other : NULL);
+    }
+    fd = LIBC(open)(path, flags | O_EXCL, mode);
+    error = errno;
+    __atomic_store_n(&entry->place, fd >= 0 ? PLACE_HERE : PLACE_GONE, __ATOMIC_RELEASE);
+    if (fd < 0 && error == EEXIST && (flags & O_EXCL) == 0)
+        return opened(LIBC(open)(path, flags, mode), NULL);
+    errno = error;
+    return opened(fd, entry);
 }
 
 static mode_t mode_argument(int flags, va_list arguments)
@@ -964,6 +1156,8 @@ EXPORT int open(const char *path, int flags, ...)
     va_end(arguments);
     if (before_open(path, flags, &entry) != 0)
         return -1;
+    if (entry == NULL && map != NULL && (flags & O_CREAT) != 0)
+        return create(path, flags, mode);
     return opened(LIBC(open)(path, flags, mode), entry);
 }
 ALIAS(open64, open);
@@ -1080,7 +1274,7 @@ static int before_truncate(struct entry *entry, off_t length)
 {
     uint64_t first = ((uint64_t) length + BLOCK - 1) / BLOCK;
 
-    if (length < 0 || first > entry->blocks)
+    if (length < 0 || first > SEGMENT_BLOCKS)
         return 0;
     if (length % BLOCK != 0 && ensure(entry, (uint32_t) first - 1, (uint32_t) first) != 0)
         return -1;
@@ -1115,7 +1309,7 @@ EXPORT int posix_fadvise(int fd, off_t offset, off_t length, int advice)
 
     if (entry != NULL && advice == POSIX_FADV_WILLNEED)
     {
-        struct range range = range_of(entry, offset, (size_t) length);
+        struct range range = range_of(offset, (size_t) length);
 
         if (any_missing(entry, range.first, range.end))
         {
@@ -1167,7 +1361,7 @@ EXPORT int rename(const char *from, const char *to)
 
     if (find(from, &source) != 0 || find(to, &target) != 0)
         return -1;
-    if (source != NULL && (materialise(source) != 0 || ensure(source, 0, source->blocks) != 0))
+    if (source != NULL && (materialise(source) != 0 || ensure(source, 0, SEGMENT_BLOCKS) != 0))
         return -1;
     if ((source != NULL && forget(source) != 0) || (target != NULL && forget(target) != 0))
         return -1;
@@ -1236,16 +1430,18 @@ EXPORT int mkdir(const char *path, mode_t mode)
 }
 
 /*
- * Whoever lists a directory gets all its files. The exception is the startup process, which looks at every database for the
- * init forks of unlogged relations (those are on disk from the beginning): making all the other files would take as long
- * as there are relations. When it replays a CREATE DATABASE that copies files, it makes a directory first.
+ * Whoever lists a directory gets all its files. Exceptions are the postmaster, which looks at every database for temporary
+ * relations left behind, and the startup process, which looks for the init forks of unlogged relations (those are on disk from
+ * the beginning): making all the other files would take as long as there are relations. When the latter replays a CREATE
+ * DATABASE that copies files, it makes a directory first.
  */
 EXPORT DIR *opendir(const char *path)
 {
     uint32_t database;
-    bool startup = backend_type != NULL && *backend_type == B_STARTUP && !made_directory;
+    bool looks_only = backend_type != NULL &&
+                      (*backend_type == B_INVALID || (*backend_type == B_STARTUP && !made_directory));
 
-    if (is_directory(path, &database) && !startup)
+    if (is_directory(path, &database) && !looks_only)
     {
         uint32_t end;
 
@@ -1273,6 +1469,13 @@ EXPORT int rmdir(const char *path)
         for (uint32_t i = entries_in(database, &end); i < end; i++)
         {
             if (forget(&entries[i]) != 0)
+                return -1;
+        }
+        end = __atomic_load_n(&map->added, __ATOMIC_RELAXED);
+        end = map->files + (end < map->room ? end : map->room);
+        for (uint32_t i = map->files; i < end; i++)
+        {
+            if (place_of(&entries[i]) == PLACE_HERE && entries[i].database == database && forget(&entries[i]) != 0)
                 return -1;
         }
     }

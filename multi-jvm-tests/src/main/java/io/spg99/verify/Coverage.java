@@ -33,6 +33,10 @@ final class Coverage {
         CRASHES_IN_RECOVERY,
         FAILED_SYNCS,
         FULL_DISKS,
+        /** A Safekeeper held as much WAL as it may, and took no more. */
+        REPORTS_OF_FULL_SAFEKEEPERS,
+        /** So did so many that commits waited for a snapshot. */
+        WAITS_FOR_A_SNAPSHOT,
         DISKS_LOST,
         DISKS_RESTORED,
         OWNERS_CRASHED,

@@ -102,6 +102,11 @@ final class OwnerSim {
                         running.kill();
                     }
                 });
+            case QuorumEvent.Waiting waiting -> {
+                if (waiting.reason().isPresent()) {
+                    world.coverage().count(Visited.WAITS_FOR_A_SNAPSHOT);
+                }
+            }
             case QuorumEvent.Advanced advanced -> {
                 scheduler.at(
                         null,

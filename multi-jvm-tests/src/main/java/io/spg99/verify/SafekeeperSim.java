@@ -150,6 +150,7 @@ final class SafekeeperSim {
                                 new Disks(),
                                 served,
                                 network().connector(next),
+                                world.maxWal(),
                                 new SimThreads(scheduler, next, this::promisedNow),
                                 self,
                                 timers,
@@ -343,8 +344,12 @@ final class SafekeeperSim {
                 world.checker().changed(this);
                 world.checker().established(this, established.end());
             }
-            case SafekeeperReply.Position position ->
+            case SafekeeperReply.Position position -> {
+                if (position.full()) {
+                    coverage.count(Visited.REPORTS_OF_FULL_SAFEKEEPERS);
+                }
                 world.checker().reported(this, position.generation(), position.flushed());
+            }
             case SafekeeperReply.Refused refused -> coverage.count(Visited.REFUSALS);
             case SafekeeperReply.Restored restored -> coverage.count(Visited.DISKS_RESTORED);
             case SafekeeperReply.Created created -> {}

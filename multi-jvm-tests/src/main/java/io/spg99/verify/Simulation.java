@@ -53,6 +53,9 @@ final class Simulation {
     private final long commitInterval;
     private final boolean dueling;
 
+    /** Of every Safekeeper. */
+    private final long maxWal;
+
     /** Disks are lost just when they have promised something, and replaced at once. */
     private final boolean forgetful;
 
@@ -98,6 +101,7 @@ final class Simulation {
         faultsUntil = scheduler.between(4, 14) * Scheduler.SECOND;
         commitInterval = scheduler.between(20, 200) * Scheduler.MILLI;
         dueling = scheduler.chance(0.3);
+        maxWal = scheduler.chance(0.5) ? Long.MAX_VALUE : scheduler.between(1, 4) * GenerationWal.SEGMENT_SIZE;
         forgetful = scheduler.chance(0.2);
         // Every seed has its own mixture, and lacks some kinds altogether.
         for (Fault fault : Fault.values()) {
@@ -145,6 +149,10 @@ final class Simulation {
 
     long commitInterval() {
         return commitInterval;
+    }
+
+    long maxWal() {
+        return maxWal;
     }
 
     /** Nothing goes wrong any more. */

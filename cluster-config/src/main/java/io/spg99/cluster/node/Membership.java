@@ -56,8 +56,12 @@ final class Membership {
         own.put("pekko.cluster.roles", settings.roles().stream().map(Role::word).toList());
         own.put("pekko.remote.artery.canonical.hostname", settings.host());
         own.put("pekko.remote.artery.canonical.port", settings.port());
-        return ConfigFactory.parseMap(own)
-                .withFallback(ConfigFactory.parseResources("spg99.conf"))
+        return ConfigFactory.parseMap(own).withFallback(common()).resolve();
+    }
+
+    /** What is the same for every node, as far as it is known before there is an actor system. */
+    static Config common() {
+        return ConfigFactory.parseResources("spg99.conf")
                 .withFallback(ConfigFactory.defaultReference())
                 .resolve();
     }

@@ -214,7 +214,8 @@ public final class Node {
                     settings.data().resolve("safekeepers").resolve(word),
                     settings.member().host(),
                     0,
-                    identity);
+                    identity,
+                    system.settings().config().getBytes(SafekeeperSettings.MAX_WAL));
             system.systemActorOf(Safekeeper.create(safekeeper), "safekeeper-" + word, Props.empty());
         }
     }

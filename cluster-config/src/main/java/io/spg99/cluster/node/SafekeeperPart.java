@@ -27,7 +27,14 @@ record SafekeeperPart(SafekeeperNodeSettings settings, TlsIdentity identity) imp
     public Behavior<?> begin() throws IOException {
         String host = settings.member().host();
         return Safekeeper.create(new SafekeeperSettings(
-                settings.id(), settings.directory(), host, settings.walPort(), host, identity, connector()));
+                settings.id(),
+                settings.directory(),
+                host,
+                settings.walPort(),
+                host,
+                identity,
+                connector(),
+                Membership.common().getBytes(SafekeeperSettings.MAX_WAL)));
     }
 
     private ReplicationConnection.Connector connector() {

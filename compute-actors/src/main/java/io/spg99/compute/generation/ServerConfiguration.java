@@ -106,6 +106,8 @@ final class ServerConfiguration {
                 checkpoint_timeout = %ds
                 # Nothing is synced: there is nothing to be spread over time, and the sooner a checkpoint is over, the less is replayed.
                 checkpoint_completion_target = 0
+                # They are meant to be frequent: a snapshot ends at one, and a crash replays what came after that.
+                checkpoint_warning = 0
 
                 # Recovery: as a standby that has all its WAL in pg_wal already, along the parent's TLI, which is told when it is
                 # known; the agent promotes it at once. Unlike recovery.signal this needs no restore_command, which PostgreSQL would run for every

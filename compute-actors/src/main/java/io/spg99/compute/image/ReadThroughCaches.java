@@ -22,6 +22,7 @@ import io.spg99.storage.snapshot.SoftBasebackup;
 import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -33,6 +34,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.concurrent.CompletionStage;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
@@ -82,6 +85,9 @@ public final class ReadThroughCaches implements AutoCloseable {
     private final Map<Path, Cache> caches = new ConcurrentHashMap<>();
     private final Timer fetches;
 
+    /** Directories that are whole and whose servers do not serve yet. */
+    private final Map<Path, Whole> wholes = new ConcurrentHashMap<>();
+
     /** Of the directories that have ended: what is counted never falls. */
     private ReadThroughFigures past = ReadThroughFigures.NONE;
 
@@ -128,6 +134,14 @@ public final class ReadThroughCaches implements AutoCloseable {
             this.limit = limit;
         }
     }
+
+    /** What a directory holds. */
+    interface Snapshot {
+        /** Blocks. */
+        SnapshotReader open() throws IOException;
+    }
+
+    private record Whole(SnapshotStore store, HotBlocks hot, Snapshot snapshot, int generation, long cacheLimit) {}
 
     /** @param end of the snapshot */
     private record Awaited(Lsn end, Set<String> transactions) {}
@@ -188,9 +202,53 @@ public final class ReadThroughCaches implements AutoCloseable {
                 .orElseThrow(() -> new IOException("directory was not laid out: directory=" + directory));
     }
 
-    /** The directory is whole. */
-    void startWhole(Path pgdata) throws IOException {
-        ReadThrough.createEmpty(requireShared(pgdata), user);
+    /**
+     * {@code pgdata} is whole. What a server makes of it is looked after once it serves.
+     *
+     * @param snapshot  what it holds: its base image, if there is no snapshot yet
+     * @param sizes     of its files that the base image does not have as they are, in blocks
+     */
+    void startWhole(
+            SnapshotStore store,
+            ObjectStore objects,
+            Snapshot snapshot,
+            TimelineBase base,
+            int generation,
+            long cacheLimit,
+            SortedMap<RelationFile, Integer> sizes,
+            Path pgdata)
+            throws IOException {
+        ReadThrough.createWhole(requireShared(pgdata), user, sizes, settings);
+        wholes.put(pgdata, new Whole(store, new HotBlocks(objects, base.timeline()), snapshot, generation, cacheLimit));
+    }
+
+    private void serveWhole(Path pgdata) {
+        try {
+            Optional<Cache> serving = openWhole(pgdata);
+            if (serving.isPresent()) {
+                startIsOver(serving.get());
+                hold(pgdata, serving.get());
+            }
+        } catch (IOException e) {
+            LOG.warn("nothing will be evicted: pgdata={}", pgdata, e);
+        }
+    }
+
+    private synchronized Optional<Cache> openWhole(Path pgdata) throws IOException {
+        Whole whole = wholes.remove(pgdata);
+        if (whole == null) {
+            return Optional.empty();
+        }
+        SnapshotReader snapshot = whole.snapshot.open();
+        ReadThrough agent = ReadThrough.open(
+                pgdata,
+                requireShared(pgdata),
+                user,
+                timed(new SnapshotBlocks(snapshot, threads)),
+                settings.withCacheLimit(whole.cacheLimit));
+        Cache cache = new Cache(agent, whole.store, whole.hot, snapshot, whole.generation, whole.cacheLimit);
+        caches.put(pgdata, cache);
+        return Optional.of(cache);
     }
 
     /**
@@ -226,13 +284,21 @@ public final class ReadThroughCaches implements AutoCloseable {
     }
 
     private BlockSource timed(BlockSource source) {
-        return (file, first, count) -> {
-            long began = System.nanoTime();
-            return source.read(file, first, count).whenComplete((blocks, e) -> {
-                if (e == null) {
-                    fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
-                }
-            });
+        return new BlockSource() {
+            @Override
+            public CompletionStage<ByteBuffer> read(RelationFile file, int first, int count) {
+                long began = System.nanoTime();
+                return source.read(file, first, count).whenComplete((blocks, e) -> {
+                    if (e == null) {
+                        fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
+                    }
+                });
+            }
+
+            @Override
+            public BlockRange together(RelationFile file, int block) {
+                return source.together(file, block);
+            }
         };
     }
 
@@ -249,6 +315,7 @@ public final class ReadThroughCaches implements AutoCloseable {
     }
 
     private synchronized Optional<Cache> take(Path directory) {
+        wholes.remove(directory);
         Optional<Cache> ended = Optional.ofNullable(caches.remove(directory));
         ended.ifPresent(cache -> past = past.plus(cache.agent.recentFigures().ended()));
         return ended;
@@ -333,6 +400,8 @@ public final class ReadThroughCaches implements AutoCloseable {
         Cache cache = caches.get(pgdata);
         if (cache != null) {
             threads.schedule(() -> startIsOver(cache), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
+        } else if (wholes.containsKey(pgdata)) {
+            threads.schedule(() -> serveWhole(pgdata), AFTER_START.toMillis(), TimeUnit.MILLISECONDS);
         }
     }
 

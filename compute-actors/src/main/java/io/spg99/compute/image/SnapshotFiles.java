@@ -9,11 +9,13 @@ import io.spg99.storage.snapshot.DataDirectory;
 import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.snapshot.SnapshotReader;
 import io.spg99.storage.snapshot.SnapshotStore;
+import io.spg99.storage.snapshot.SoftBasebackup;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -62,7 +64,16 @@ public final class SnapshotFiles implements StartFiles {
         images.materialize(image, base, pgdata);
         if (newest.isEmpty()) {
             if (caches.isPresent()) {
-                caches.get().startWhole(pgdata);
+                caches.get()
+                        .startWhole(
+                                store,
+                                objects,
+                                () -> imageReader(store, image, base),
+                                base,
+                                generation,
+                                cacheLimit,
+                                new TreeMap<>(),
+                                pgdata);
             }
             return base.end();
         }
@@ -80,10 +91,24 @@ public final class SnapshotFiles implements StartFiles {
         } else {
             new DataDirectory(pgdata).hydrate(reader, content(image, files), user);
             if (caches.isPresent()) {
-                caches.get().startWhole(pgdata);
+                caches.get()
+                        .startWhole(
+                                store,
+                                objects,
+                                () -> reader,
+                                base,
+                                generation,
+                                cacheLimit,
+                                SoftBasebackup.whole(manifest, content(image, files)),
+                                pgdata);
             }
         }
         return manifest.end();
+    }
+
+    private SnapshotReader imageReader(SnapshotStore store, String image, TimelineBase base) throws IOException {
+        Path files = images.files(image);
+        return new SnapshotReader(store, DataDirectory.imageManifest(files, image, base), files);
     }
 
     /** A thousand files are looked at once, not at every start. */

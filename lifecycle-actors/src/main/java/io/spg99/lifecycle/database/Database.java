@@ -310,6 +310,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         int tries;
         /** Why the last of these tries failed; users see it as {@code last_error}. */
         Optional<String> delay = Optional.empty();
+        /** Why the writer's commits wait, as the quorum says; shown as {@code last_error} while they do. */
+        Optional<String> waiting = Optional.empty();
         /** Writers in a row that were lost soon after ready. */
         int shortLives;
 
@@ -321,6 +323,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         int connections;
 
         Optional<Lsn> walEnd = Optional.empty();
+
+        /** What the quorum has said last of the WAL. */
+        Optional<QuorumEvent.Advanced> advanced = Optional.empty();
         /** End of the newest snapshot heard of. */
         Optional<Lsn> snapshotEnd = Optional.empty();
         /** The last event that was announced; the next one waits for it. */
@@ -682,6 +687,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 database.made(),
                 replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo, quorumEvents),
                 timings.prepareTimeout());
+        // A snapshot that is due can wait: clients do.
+        life.advanced.ifPresent(advanced -> tellPageserver(database, advanced));
     }
 
     private void spawnIfThereIsNone(Existing database, int generation) {
@@ -933,6 +940,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.readySince = Optional.of(now());
         handoff.over();
         context.getSelf().tell(Proceed.INSTANCE);
+        life.advanced.ifPresent(advanced -> tellPageserver(database, advanced));
         life.wake.ifPresent(wake -> {
             services.coldStarts().record(wake.finish());
             log(() -> context.getLog().info("cold start: generation={} {}", database.generation(), wake));
@@ -1468,6 +1476,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (life.quorum.filter(dead.dead()::equals).isPresent()) {
             log(() -> context.getLog().error("quorum died: spawned again in {}", RESPAWN_AFTER));
             life.quorum = Optional.empty();
+            life.waiting = Optional.empty();
             timers.startSingleTimer(Timer.RESPAWN_QUORUM, new Elapsed(Timer.RESPAWN_QUORUM), RESPAWN_AFTER);
             if (life.attempt instanceof Attempt.Preparing || life.attempt instanceof Attempt.AwaitingQuorum) {
                 // It may have chosen where this generation begins: only another number may be chosen for again.
@@ -1493,6 +1502,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return switch (event) {
             case QuorumEvent.Chosen chosen -> onChosen(chosen);
             case QuorumEvent.Unfollowable unfollowable -> onUnfollowable(database, unfollowable);
+            case QuorumEvent.Waiting waiting -> onWaiting(database, waiting);
             case QuorumEvent.Advanced advanced -> onAdvanced(database, advanced);
         };
     }
@@ -1503,9 +1513,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return late(advanced);
         }
         life.walEnd = Optional.of(advanced.end());
+        life.advanced = Optional.of(advanced);
         handoff.onAdvanced(database, advanced);
+        return none(() -> tellPageserver(database, advanced));
+    }
+
+    private void tellPageserver(Existing database, QuorumEvent.Advanced advanced) {
         Base base = database.made();
-        return none(() -> services.pageservers()
+        services.pageservers()
                 .of(base.timeline().timeline())
                 .ifPresent(pageserver -> pageserver.tell(new PageserverCommand.Advance(
                         base.timeline(),
@@ -1514,7 +1529,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         advanced.end(),
                         advanced.sources(),
                         advanced.over(),
-                        pageserverReplies))));
+                        database.lifecycle() == Lifecycle.BOOTING,
+                        pageserverReplies)));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {
@@ -1524,6 +1540,16 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
         }
         return Effect().none();
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onWaiting(Existing database, QuorumEvent.Waiting waiting) {
+        life.waiting = waiting.reason();
+        log(() -> context.getLog()
+                .warn(
+                        "generation={} {}",
+                        waiting.generation(),
+                        waiting.reason().orElse("commits go on: Safekeepers take WAL again")));
+        return none(() -> project(database));
     }
 
     private Effect<DatabaseEvent, DatabaseState> onUnfollowable(
@@ -1882,7 +1908,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 tunables.autoscale(),
                 tunables.minProfile(),
                 tunables.maxProfile(),
-                life.delay.or(database::lastError),
+                life.waiting.or(() -> life.delay).or(database::lastError),
                 Optional.empty(),
                 life.walEnd.map(Lsn::toString),
                 life.snapshotEnd.map(Lsn::toString),

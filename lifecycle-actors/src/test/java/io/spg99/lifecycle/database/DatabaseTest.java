@@ -560,6 +560,17 @@ class DatabaseTest {
     }
 
     @Test
+    void givenAWriter_whenItsCommitsWaitForASnapshot_thenTheReasonIsShownForAsLongAsTheyDo() {
+        world.create();
+        world.wake(2);
+        world.say(new QuorumEvent.Waiting(2, Optional.of("commits wait")));
+        assertEquals(
+                Optional.of("commits wait"), world.describe(0, new Lsn(5000)).lastError());
+        world.say(new QuorumEvent.Waiting(2, Optional.empty()));
+        assertEquals(Optional.empty(), world.describe(0, new Lsn(5000)).lastError());
+    }
+
+    @Test
     void givenAWriter_whenItsWalAdvances_thenThePageserverHearsOfItAndUsersSeeTheSnapshot() {
         world.create();
         world.wake(2);

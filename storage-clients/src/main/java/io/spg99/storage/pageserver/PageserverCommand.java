@@ -30,6 +30,7 @@ public sealed interface PageserverCommand extends StorageMessage {
      * @param end     two Safekeepers have it up to here
      * @param sources Safekeepers that serve it
      * @param over    the generation that wrote it has ended, or a later one began there: no more will follow soon
+     * @param booting a generation is starting, for which clients wait: what is due can wait too, until this is told again
      */
     record Advance(
             TimelineBase base,
@@ -38,6 +39,7 @@ public sealed interface PageserverCommand extends StorageMessage {
             Lsn end,
             List<WalSource> sources,
             boolean over,
+            boolean booting,
             ActorRef<PageserverReply> replyTo)
             implements PageserverCommand {
 

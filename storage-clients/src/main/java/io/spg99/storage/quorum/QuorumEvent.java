@@ -4,6 +4,7 @@ import io.spg99.storage.safekeeper.WalSource;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
 import java.util.List;
+import java.util.Optional;
 
 /** What the WAL quorum says unasked to whoever asked it to prepare a generation, or to follow a writer. */
 public sealed interface QuorumEvent {
@@ -13,6 +14,14 @@ public sealed interface QuorumEvent {
      * must be replaced; everything it acknowledged is in what they have. Said once per {@link QuorumCommand.Follow}.
      */
     record Unfollowable(int generation, String reason) implements QuorumEvent {}
+
+    /**
+     * Commits of {@code generation} wait, as long as it is followed, because Safekeepers hold as much WAL as they may, or no longer do.
+     * Said when it changes.
+     *
+     * @param reason empty if they do not wait any more
+     */
+    record Waiting(int generation, Optional<String> reason) implements QuorumEvent {}
 
     /**
      * Where {@code generation} begins, if it comes to that: it may recover up to there meanwhile, but only {@link
@@ -25,7 +34,8 @@ public sealed interface QuorumEvent {
 
     /**
      * Two Safekeepers have the WAL up to {@code end}, more than when this was said last. Said now and then while the writer of
-     * {@code generation} is followed, when it is first followed, and after its release.
+     * {@code generation} is followed, when it is first followed, and after its release; again and again, though it does not move,
+     * while commits wait for the next snapshot ({@link Waiting}).
      *
      * @param history lineage up to {@code end}
      * @param sources Safekeepers that serve it

@@ -17,6 +17,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Consumer;
@@ -44,6 +45,7 @@ import org.slf4j.Logger;
  * prepared      late answers             looks after the third
  * following     two Positions beyond R   answers Following; QuorumPosition whenever it moves
  *               two Stranded             tells the owner Unfollowable, once
+ *               fewer than two take WAL  tells the owner Waiting, if one is full
  *               Refused (higher)         stops following                  -> idle
  *               Release                  Detach and GetPosition to all    -> released
  * released      Positions                QuorumPosition when it moves: all that the writer left may be served
@@ -148,6 +150,9 @@ public final class QuorumProtocol {
 
     /** The owner has heard that two are stranded. */
     private boolean toldStranded;
+
+    /** The owner has heard that commits wait for a snapshot. */
+    private boolean toldWaiting;
 
     /** Up to where the owner has heard that the WAL goes. */
     private Lsn toldEnd = Lsn.ZERO;
@@ -293,6 +298,7 @@ public final class QuorumProtocol {
     /** Every change of phase that a request makes goes through here. */
     private void begin(Phase next, @Nullable ActorRef<QuorumReply> newAsker) {
         answer(new QuorumReply.Unavailable("replaced by another request"));
+        tellWaiting(List.of());
         move(next);
         asker = newAsker;
         answered.clear();
@@ -779,6 +785,9 @@ public final class QuorumProtocol {
                 }
             });
         }
+        if (phase == Phase.FOLLOWING) {
+            tellWaiting(fullOnes());
+        }
         if (phase == Phase.RELEASED) {
             tellAdvanced(true);
         }
@@ -786,7 +795,8 @@ public final class QuorumProtocol {
 
     private void tellAdvanced(boolean over) {
         QuorumDecision chosen = decision;
-        if (chosen != null && quorum.isAfter(chosen.end()) && (quorum.isAfter(toldEnd) || (over && toldOpen))) {
+        boolean news = quorum.isAfter(toldEnd) || (over && toldOpen) || toldWaiting;
+        if (chosen != null && quorum.isAfter(chosen.end()) && news) {
             tellAdvanced(chosen.history().append(generation, chosen.end()), quorum, over);
         }
     }
@@ -797,6 +807,32 @@ public final class QuorumProtocol {
             toldEnd = end;
             toldOpen = !over;
             told.tell(new QuorumEvent.Advanced(generation, history, end, List.copyOf(sources.values()), over));
+        }
+    }
+
+    /** Safekeepers that hold as much WAL as they may, if for want of them commits wait. */
+    private List<SafekeeperId> fullOnes() {
+        long takers = positions.values().stream()
+                .filter(position -> position.following() && !position.full())
+                .count();
+        return takers >= SafekeeperId.QUORUM
+                ? List.of()
+                : positions.values().stream()
+                        .filter(SafekeeperReply.Position::full)
+                        .map(SafekeeperReply.Position::safekeeper)
+                        .toList();
+    }
+
+    private void tellWaiting(List<SafekeeperId> full) {
+        ActorRef<QuorumEvent> told = owner;
+        if (told != null && toldWaiting == full.isEmpty()) {
+            toldWaiting = !full.isEmpty();
+            told.tell(new QuorumEvent.Waiting(
+                    generation,
+                    Optional.of(full)
+                            .filter(any -> toldWaiting)
+                            .map(any -> "commits wait: the Safekeepers " + any
+                                    + " hold as much WAL as they may, until the next snapshot is published")));
         }
     }
 

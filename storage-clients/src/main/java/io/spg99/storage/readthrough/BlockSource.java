@@ -16,4 +16,9 @@ public interface BlockSource {
      * @return with {@code count * RelationFile.BLOCK} bytes remaining; the agent reads them, and keeps nothing of it
      */
     CompletionStage<ByteBuffer> read(RelationFile file, int first, int count);
+
+    /** The blocks around {@code block} that come at no cost worth mentioning when that one does. Called by the agent's one thread. */
+    default BlockRange together(RelationFile file, int block) {
+        return new BlockRange(file, block, 1);
+    }
 }

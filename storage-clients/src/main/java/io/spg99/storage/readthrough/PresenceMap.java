@@ -21,13 +21,17 @@ import java.util.SortedMap;
  * mapped, and change by compare-and-swap. docs/READ-THROUGH.md describes it; spg99_readthrough.c is the other user.
  *
  * <pre>
- * header   magic 8 bytes "SPG99RT1", length u64, files u32, limit in ms u32, hits u64
+ * header   magic 8 bytes "SPG99RT2", length u64, files u32, limit in ms u32, hits u64, room u32, added u32, pages u32, taken u32,
+ *          offsets of slots, index and pages u64 each
  * entry    database u32, relation u32, fork and segment u32, blocks u32, place u32, evictions u32, offset of its states u64
- * …        sorted by the first three
- * states   per file, from a multiple of 4 on: 4 bits per block, the lowest bits first
+ * …        sorted by the first three; then room for more, in the order in which processes add them
+ * states   per listed file, from a multiple of 4 on: 4 bits per block, the lowest bits first, to a multiple of 8 blocks
+ * slots    per entry 16 u32: which page has the states of its blocks from that number times 8192 on
+ * index    of added entries, by a hash of their keys
+ * pages    of states, taken by processes for blocks that they write and that have none yet
  * </pre>
  *
- * Little endian. All but places, evictions, states and hits is written once, before anybody else maps the file.
+ * Little endian. What is listed is written before anybody else maps the file; what comes after the states is a hole then.
  */
 final class PresenceMap {
 
@@ -49,15 +53,29 @@ final class PresenceMap {
     static final int HERE = 2;
     static final int GONE = 3;
 
-    private static final long MAGIC = ByteBuffer.wrap("SPG99RT1".getBytes(StandardCharsets.US_ASCII))
+    private static final long MAGIC = ByteBuffer.wrap("SPG99RT2".getBytes(StandardCharsets.US_ASCII))
             .order(ByteOrder.LITTLE_ENDIAN)
             .getLong();
 
-    private static final int HEADER = 32;
+    /** Files that may be added, and pages of states: enough for a terabyte; 66 MB of holes. Beyond that nothing is evicted. */
+    private static final int ROOM = 16384;
+
+    private static final int PAGES = 16384;
+
+    /** PostgreSQL's RELSEG_SIZE: no file of a relation has more blocks. */
+    static final int SEGMENT_BLOCKS = 131072;
+
+    private static final int HEADER = 72;
     private static final int LENGTH_OFFSET = 8;
     private static final int FILES_OFFSET = 16;
     private static final int LIMIT_OFFSET = 20;
     private static final int HITS_OFFSET = 24;
+    private static final int ROOM_OFFSET = 32;
+    private static final int ADDED_OFFSET = 36;
+    private static final int PAGES_OFFSET = 40;
+    private static final int SLOTS_OFFSET = 48;
+    private static final int INDEX_OFFSET = 56;
+    private static final int PAGES_BEGIN_OFFSET = 64;
 
     private static final int ENTRY = 32;
     private static final int BLOCKS_OFFSET = 12;
@@ -68,15 +86,28 @@ final class PresenceMap {
     private static final int STATE_BITS = 4;
     private static final int PER_WORD = Integer.SIZE / STATE_BITS;
 
+    private static final int PAGE_BYTES = 4096;
+    private static final int PAGE_BLOCKS = PAGE_BYTES * 2;
+    private static final int PAGES_OF_FILE = SEGMENT_BLOCKS / PAGE_BLOCKS;
+
+    /** Of a block that has no place for one: it was never written, or there was no page left. */
+    private static final int NO_STATE = READABLE | CUT;
+
     private static final VarHandle WORD = MethodHandles.byteBufferViewVarHandle(int[].class, ByteOrder.LITTLE_ENDIAN);
     private static final VarHandle LONG = MethodHandles.byteBufferViewVarHandle(long[].class, ByteOrder.LITTLE_ENDIAN);
 
     private final MappedByteBuffer bytes;
-    private final int files;
+    private final int listed;
+    private final int room;
+    private final int slots;
+    private final int pages;
 
     private PresenceMap(MappedByteBuffer bytes) {
         this.bytes = bytes;
-        this.files = bytes.getInt(FILES_OFFSET);
+        this.listed = bytes.getInt(FILES_OFFSET);
+        this.room = bytes.getInt(ROOM_OFFSET);
+        this.slots = Math.toIntExact(bytes.getLong(SLOTS_OFFSET));
+        this.pages = Math.toIntExact(bytes.getLong(PAGES_BEGIN_OFFSET));
     }
 
     /**
@@ -86,10 +117,14 @@ final class PresenceMap {
      * @param limit how long a read waits
      */
     static PresenceMap create(Path path, SortedMap<RelationFile, Integer> sizes, Duration limit) throws IOException {
-        long length = HEADER + (long) ENTRY * sizes.size();
+        long slots = HEADER + (long) ENTRY * (sizes.size() + ROOM);
         for (int blocks : sizes.values()) {
-            length += statesLength(blocks);
+            slots += statesLength(blocks);
         }
+        slots = pageEnd(slots);
+        long index = slots + (long) PAGES_OF_FILE * Integer.BYTES * (sizes.size() + ROOM);
+        long pages = pageEnd(index + 2L * ROOM * Integer.BYTES);
+        long length = pages + (long) PAGES * PAGE_BYTES;
         if (length > Integer.MAX_VALUE) {
             throw new IOException("presence map would be too large: files=" + sizes.size() + " bytes=" + length);
         }
@@ -103,8 +138,13 @@ final class PresenceMap {
             bytes.putLong(LENGTH_OFFSET, length);
             bytes.putInt(FILES_OFFSET, sizes.size());
             bytes.putInt(LIMIT_OFFSET, Math.toIntExact(limit.toMillis()));
+            bytes.putInt(ROOM_OFFSET, ROOM);
+            bytes.putInt(PAGES_OFFSET, PAGES);
+            bytes.putLong(SLOTS_OFFSET, slots);
+            bytes.putLong(INDEX_OFFSET, index);
+            bytes.putLong(PAGES_BEGIN_OFFSET, pages);
             int entry = HEADER;
-            int states = HEADER + ENTRY * sizes.size();
+            int states = HEADER + ENTRY * (sizes.size() + ROOM);
             for (Map.Entry<RelationFile, Integer> size : sizes.entrySet()) {
                 RelationFile file = size.getKey();
                 bytes.putInt(entry, file.database());
@@ -115,8 +155,18 @@ final class PresenceMap {
                 entry += ENTRY;
                 states += statesLength(size.getValue());
             }
-            return new PresenceMap(bytes);
+            PresenceMap map = new PresenceMap(bytes);
+            for (int file = 0; file < map.listed; file++) {
+                for (int block = map.blocks(file); block < packed(map.blocks(file)); block++) {
+                    map.change(file, block, MISSING, NO_STATE);
+                }
+            }
+            return map;
         }
+    }
+
+    private static long pageEnd(long offset) {
+        return (offset + PAGE_BYTES - 1) & -PAGE_BYTES;
     }
 
     /** @throws IOException if that is no presence map of this version */
@@ -135,11 +185,22 @@ final class PresenceMap {
     }
 
     private static int statesLength(int blocks) {
-        return (blocks + PER_WORD - 1) / PER_WORD * Integer.BYTES;
+        return packed(blocks) / PER_WORD * Integer.BYTES;
     }
 
+    /** Blocks that have their states right in the map: whole words. */
+    private static int packed(int blocks) {
+        return (blocks + PER_WORD - 1) / PER_WORD * PER_WORD;
+    }
+
+    /** Files that the map was made with: the first ones. */
+    int listed() {
+        return listed;
+    }
+
+    /** Those and the ones added since, of which some may have no place yet. */
     int files() {
-        return files;
+        return listed + Math.min(room, (int) WORD.getVolatile(bytes, ADDED_OFFSET));
     }
 
     RelationFile file(int index) {
@@ -152,14 +213,25 @@ final class PresenceMap {
                 forkSegment & 0xFF_FFFF);
     }
 
+    /** Blocks that a listed file had when the map was made; 0 for others. */
     int blocks(int index) {
         return bytes.getInt(entry(index) + BLOCKS_OFFSET);
     }
 
-    /** Index of a file; negative if the map does not have it. */
+    /** All blocks from here on are local, and have no state. Not less than {@link #blocks}. */
+    int extent(int index) {
+        for (int slot = PAGES_OF_FILE - 1; slot >= 0; slot--) {
+            if (page(index, slot) != 0) {
+                return (slot + 1) * PAGE_BLOCKS;
+            }
+        }
+        return packed(blocks(index));
+    }
+
+    /** Index of a listed file; negative if it is not listed. */
     int indexOf(RelationFile file) {
         int low = 0;
-        int high = files - 1;
+        int high = listed - 1;
         while (low <= high) {
             int middle = (low + high) >>> 1;
             int order = file(middle).compareTo(file);
@@ -189,14 +261,15 @@ final class PresenceMap {
     }
 
     int state(int index, int block) {
-        return ((int) WORD.getVolatile(bytes, word(index, block)) >>> shift(block)) & 15;
+        int word = word(index, block);
+        return word < 0 ? NO_STATE : ((int) WORD.getVolatile(bytes, word) >>> shift(block)) & 15;
     }
 
     /** @return false if the state is not {@code from} */
     boolean change(int index, int block, int from, int to) {
         int word = word(index, block);
         int shift = shift(block);
-        while (true) {
+        while (word >= 0) {
             int old = (int) WORD.getVolatile(bytes, word);
             if (((old >>> shift) & 15) != from) {
                 return false;
@@ -205,6 +278,7 @@ final class PresenceMap {
                 return true;
             }
         }
+        return false;
     }
 
     /** Blocks that reads found local, up to some hundreds less for each running process. */
@@ -216,8 +290,18 @@ final class PresenceMap {
         return HEADER + ENTRY * index;
     }
 
+    /** Negative if the block has no state. */
     private int word(int index, int block) {
-        return (int) bytes.getLong(entry(index) + STATES_OFFSET) + block / PER_WORD * Integer.BYTES;
+        if (block < packed(blocks(index))) {
+            return (int) bytes.getLong(entry(index) + STATES_OFFSET) + block / PER_WORD * Integer.BYTES;
+        }
+        int page = page(index, block / PAGE_BLOCKS);
+        return page == 0 ? -1 : pages + (page - 1) * PAGE_BYTES + block % PAGE_BLOCKS / PER_WORD * Integer.BYTES;
+    }
+
+    /** Number of the page, from 1 on; 0 if there is none. */
+    private int page(int index, int slot) {
+        return (int) WORD.getVolatile(bytes, slots + (index * PAGES_OF_FILE + slot) * Integer.BYTES);
     }
 
     private static int shift(int block) {

@@ -30,7 +30,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Queue;
 import java.util.SortedMap;
-import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
@@ -75,12 +74,6 @@ public final class ReadThrough implements AutoCloseable {
     private static final int KIND_HINT = 2;
     private static final int STATUS_LOOK_AGAIN = 0;
     private static final int STATUS_UNAVAILABLE = 1;
-
-    /**
-     * Blocks that come together when one of them is asked for ahead of time: a source has them in one compressed piece, so the
-     * others cost little, and recovery, which asks so, changes many blocks of the same tables.
-     */
-    private static final int NEIGHBOURS = 8;
 
     /** Blocks under way, 32 MB, beyond which nothing is fetched that nobody waits for. */
     private static final int MOST_AHEAD = 4096;
@@ -247,9 +240,19 @@ public final class ReadThrough implements AutoCloseable {
         return serve(pgdata, shared, user, writeMap(shared, user, sizes, settings), source, settings);
     }
 
-    /** For a data directory that is whole: nothing is read through. {@code shared} exists and is empty. */
-    public static void createEmpty(Path shared, OsUser user) throws IOException {
-        writeMap(shared, user, new TreeMap<>(), ReadThroughSettings.DEFAULT);
+    /**
+     * Makes the presence map of a data directory that is whole. It needs no agent; {@link #open} gives it one, which may evict then.
+     *
+     * @param shared exists and is empty
+     * @param sizes  as in {@link #prepare}; all these files are there, as the source has them
+     */
+    public static void createWhole(
+            Path shared, OsUser user, SortedMap<RelationFile, Integer> sizes, ReadThroughSettings settings)
+            throws IOException {
+        PresenceMap map = writeMap(shared, user, sizes, settings);
+        for (int file = 0; file < map.listed(); file++) {
+            markAll(map, file, 0, map.blocks(file), PresenceMap.READABLE);
+        }
     }
 
     /**
@@ -262,7 +265,8 @@ public final class ReadThrough implements AutoCloseable {
             throws IOException {
         PresenceMap map = PresenceMap.open(shared.resolve(MAP));
         for (int file = 0; file < map.files(); file++) {
-            for (int block = 0; block < map.blocks(file); block++) {
+            int extent = map.extent(file);
+            for (int block = 0; block < extent; block++) {
                 map.change(file, block, PresenceMap.FILLING, PresenceMap.MISSING);
                 map.change(file, block, PresenceMap.CHECKING, DIRTY);
             }
@@ -338,6 +342,10 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private void markAll(int index, int first, int count, int state) {
+        markAll(map, index, first, count, state);
+    }
+
+    private static void markAll(PresenceMap map, int index, int first, int count, int state) {
         map.changePlace(index, PresenceMap.ABSENT, PresenceMap.HERE);
         for (int block = first; block < first + count; block++) {
             map.change(index, block, PresenceMap.MISSING, state);
@@ -360,7 +368,7 @@ public final class ReadThrough implements AutoCloseable {
     /** The files that the map lists and that are not in the data directory: they are what the source has. */
     public List<RelationFile> absent() {
         List<RelationFile> absent = new ArrayList<>();
-        for (int file = 0; file < map.files(); file++) {
+        for (int file = 0; file < map.listed(); file++) {
             int place = map.place(file);
             if (place == PresenceMap.ABSENT || place == PresenceMap.CREATING) {
                 absent.add(map.file(file));
@@ -408,7 +416,10 @@ public final class ReadThrough implements AutoCloseable {
     public boolean moveTo(BlockSource newer, Lsn end, ToIntFunction<RelationFile> sizes) {
         synchronized (evictionLock) {
             for (int file = 0; file < map.files(); file++) {
-                if (map.place(file) != PresenceMap.GONE && lacks(sizes.applyAsInt(map.file(file)), file)) {
+                // One that is being made has no state yet, and will get none but dirty ones.
+                int place = map.place(file);
+                boolean mayLack = file < map.listed() ? place != PresenceMap.GONE : place == PresenceMap.HERE;
+                if (mayLack && lacks(sizes.applyAsInt(map.file(file)), file)) {
                     return false;
                 }
             }
@@ -421,7 +432,8 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private boolean lacks(int size, int file) {
-        for (int block = size; block < map.blocks(file); block++) {
+        int extent = map.extent(file);
+        for (int block = size; block < extent; block++) {
             if (!isChanged(map.state(file, block))) {
                 return true;
             }
@@ -459,7 +471,7 @@ public final class ReadThrough implements AutoCloseable {
      */
     public CompletionStage<Void> hydrate() {
         List<BlockRange> all = new ArrayList<>();
-        for (int file = 0; file < map.files(); file++) {
+        for (int file = 0; file < map.listed(); file++) {
             try {
                 materialise(file);
             } catch (IOException e) {
@@ -542,7 +554,7 @@ public final class ReadThrough implements AutoCloseable {
 
     private int usedOf(int file, int most, List<BlockRange> ranges) {
         int left = most;
-        int blocks = map.blocks(file);
+        int blocks = map.extent(file);
         int first = 0;
         while (first < blocks && left > 0) {
             int end = first;
@@ -586,7 +598,8 @@ public final class ReadThrough implements AutoCloseable {
         long total = 0;
         for (int file = 0; file < map.files(); file++) {
             total += map.blocks(file);
-            for (int block = 0; block < map.blocks(file); block++) {
+            int extent = map.extent(file);
+            for (int block = 0; block < extent; block++) {
                 int state = map.state(file, block);
                 if ((state & PresenceMap.READABLE) != 0 && (state & PresenceMap.CUT) == 0) {
                     resident++;
@@ -675,11 +688,10 @@ public final class ReadThrough implements AutoCloseable {
                     && file < map.files()
                     && first >= 0
                     && count > 0
-                    && count <= map.blocks(file)
-                    && first <= map.blocks(file) - count;
+                    && count <= PresenceMap.SEGMENT_BLOCKS
+                    && first <= PresenceMap.SEGMENT_BLOCKS - count;
             if (valid && kind == KIND_HINT) {
-                int end = Math.min(map.blocks(file), (first + count + NEIGHBOURS - 1) & -NEIGHBOURS);
-                startFills(file, first & -NEIGHBOURS, end, null);
+                hint(file, first, count);
             } else if (valid && kind == KIND_NEED && !connection.waiting) {
                 need(connection, file, first, count);
             } else {
@@ -687,6 +699,18 @@ public final class ReadThrough implements AutoCloseable {
                         + count + " waiting=" + connection.waiting);
             }
         }
+    }
+
+    /** Recovery asks so, block by block, and changes many blocks of the same tables: what comes with one of them is likely to be needed. */
+    private void hint(int file, int first, int count) {
+        int from = first;
+        int end = first + count;
+        if (count == 1 && map.state(file, first) == PresenceMap.MISSING) {
+            BlockRange together = source.together(map.file(file), first);
+            from = together.first();
+            end = from + together.count();
+        }
+        startFills(file, from, end, null);
     }
 
     private void need(Connection connection, int file, int first, int count) {
@@ -984,11 +1008,12 @@ public final class ReadThrough implements AutoCloseable {
             return 0;
         }
         Lsn sourceEnd = movedTo;
+        int extent = map.extent(file);
         long done = 0;
         int block = 0;
-        while (block < map.blocks(file) && done < most) {
+        while (block < extent && done < most) {
             int end = block;
-            while (end < map.blocks(file)
+            while (end < extent
                     && done + end - block < most
                     && map.change(file, end, PresenceMap.READABLE, PresenceMap.FILLING)) {
                 end++;
@@ -997,7 +1022,7 @@ public final class ReadThrough implements AutoCloseable {
                 punchOut(file, block, end, with);
                 done += end - block;
             } else if (sourceEnd != null && map.state(file, block) == DIRTY && mayBeElsewhere(file)) {
-                end = endOfDirty(file, block, (int) Math.min(most - done, MOST_BLOCKS));
+                end = endOfDirty(file, block, extent, (int) Math.min(most - done, MOST_BLOCKS));
                 done += evictChanged(file, block, end, sourceEnd, with);
             } else {
                 map.change(file, end, PresenceMap.READABLE | PresenceMap.USED, PresenceMap.READABLE);
@@ -1010,16 +1035,16 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     /**
-     * Free space maps and visibility maps are changed without a new LSN; and so are sequences, which have one block each. All of them
-     * are small.
+     * Free space maps and visibility maps are changed without a new LSN; and so are sequences, which have one block each, see {@link
+     * #evictChanged}. All of them are small.
      */
     private boolean mayBeElsewhere(int file) {
-        return map.file(file).fork() == RelationFile.Fork.MAIN && map.blocks(file) > 1;
+        return map.file(file).fork() == RelationFile.Fork.MAIN;
     }
 
-    private int endOfDirty(int file, int first, int most) {
+    private int endOfDirty(int file, int first, int extent, int most) {
         int end = first;
-        while (end < map.blocks(file) && end - first < most && map.state(file, end) == DIRTY) {
+        while (end < extent && end - first < most && map.state(file, end) == DIRTY) {
             end++;
         }
         return end;
@@ -1034,6 +1059,9 @@ public final class ReadThrough implements AutoCloseable {
         long done = 0;
         try (FileChannel channel =
                 FileChannel.open(pgdata.resolve(map.file(file).path()), StandardOpenOption.READ)) {
+            if (channel.size() <= RelationFile.BLOCK) {
+                return 0;
+            }
             Optional<byte[]> theirs = fromSource(file, first, oldEnough(channel, first, end, sourceEnd));
             if (theirs.isEmpty()) {
                 return 0;

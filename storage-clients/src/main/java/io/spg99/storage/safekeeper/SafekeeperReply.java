@@ -50,9 +50,16 @@ public sealed interface SafekeeperReply extends StorageMessage {
      *
      * @param generation last generation with bytes here
      * @param following  a stream from that generation's writer is up
+     * @param full       it holds as much WAL that is in no snapshot as it may, and takes no more for now
      */
     record Position(
-            SafekeeperId safekeeper, TimelineId timeline, int promised, int generation, Lsn flushed, boolean following)
+            SafekeeperId safekeeper,
+            TimelineId timeline,
+            int promised,
+            int generation,
+            Lsn flushed,
+            boolean following,
+            boolean full)
             implements SafekeeperReply {}
 
     /**

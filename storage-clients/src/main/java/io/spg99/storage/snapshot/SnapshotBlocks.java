@@ -1,5 +1,6 @@
 package io.spg99.storage.snapshot;
 
+import io.spg99.storage.readthrough.BlockRange;
 import io.spg99.storage.readthrough.BlockSource;
 import io.spg99.storage.readthrough.RelationFile;
 import io.spg99.storage.readthrough.UnreadableBlocksException;
@@ -33,6 +34,19 @@ public final class SnapshotBlocks implements BlockSource {
                     }
                 },
                 blocking);
+    }
+
+    /** What is compressed together, as far as it lies together in the file. */
+    @Override
+    public BlockRange together(RelationFile relation, int block) {
+        return snapshot.manifest()
+                .file(relation.path())
+                .filter(file -> block < file.blocks())
+                .map(file -> {
+                    SnapshotFile.Run run = file.groupAround(block);
+                    return new BlockRange(relation, run.first(), run.count());
+                })
+                .orElseGet(() -> new BlockRange(relation, block, 1));
     }
 
     private ByteBuffer readNow(RelationFile relation, int first, int count) throws IOException {

@@ -87,6 +87,15 @@ public record SnapshotFile(String path, long size, List<Run> runs) {
                 .sum();
     }
 
+    /** The part of a run around {@code block}, which the file has, that is in one group of a layer. */
+    Run groupAround(int block) {
+        Run run = runs.get(runOf(block));
+        int inGroup = Math.floorMod(run.position() + block - run.first(), LayerFormat.GROUP);
+        int first = Math.max(run.first(), block - inGroup);
+        int end = Math.min(run.end(), block - inGroup + LayerFormat.GROUP);
+        return new Run(first, end - first, run.layer(), run.position() + first - run.first());
+    }
+
     /** Index of the run that holds block number {@code block}, which the file has. */
     int runOf(int block) {
         int low = 0;

@@ -76,6 +76,26 @@ public record SoftBasebackup(
         }
     }
 
+    /**
+     * The files to be listed of a directory that has all of a snapshot, in blocks: those that the base image does not have as they
+     * are, but for free space maps and visibility maps, which are small and are looked after by nobody there.
+     *
+     * @param image of the directory before
+     */
+    public static SortedMap<RelationFile, Integer> whole(Manifest manifest, DataDirectory.Content image) {
+        Set<RelationFile> unlogged = unlogged(manifest);
+        SortedMap<RelationFile, Integer> sizes = new TreeMap<>();
+        for (SnapshotFile file : manifest.files()) {
+            if (!file.isInImage(image.files().get(file.path()))) {
+                RelationFile.parse(file.path())
+                        .filter(relation ->
+                                relation.fork() == RelationFile.Fork.MAIN && !unlogged.contains(relation.initFork()))
+                        .ifPresent(relation -> sizes.put(relation, file.blocks()));
+            }
+        }
+        return sizes;
+    }
+
     /** Tells the agent, which was made with {@link #sizes}, what is there. To be called before PostgreSQL starts. */
     public void tell(ReadThrough agent) {
         there.forEach(agent::present);

@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -55,6 +56,7 @@ class WalQuorumTest {
             case QuorumEvent.Advanced advanced -> advances.getRef().tell(advanced);
             case QuorumEvent.Chosen chosen -> choices.getRef().tell(chosen);
             case QuorumEvent.Unfollowable unfollowable -> owner.getRef().tell(unfollowable);
+            case QuorumEvent.Waiting waiting -> owner.getRef().tell(waiting);
         }
         return Behaviors.same();
     }));
@@ -132,7 +134,7 @@ class WalQuorumTest {
     }
 
     private void position(SafekeeperId id, ActorRef<SafekeeperReply> to, int generation, long flushed) {
-        to.tell(new SafekeeperReply.Position(id, TIMELINE, generation, generation, at(flushed), true));
+        to.tell(new SafekeeperReply.Position(id, TIMELINE, generation, generation, at(flushed), true, false));
     }
 
     // QuorumDecision
@@ -457,17 +459,44 @@ class WalQuorumTest {
             expect(id, SafekeeperCommand.Detach.class);
             expect(id, SafekeeperCommand.GetPosition.class);
         }
-        replies.tell(new SafekeeperReply.Position(SK1, TIMELINE, 2, 2, at(200), false));
+        replies.tell(new SafekeeperReply.Position(SK1, TIMELINE, 2, 2, at(200), false, false));
         QuorumEvent.Advanced first = advances.receiveMessage();
         assertEquals(at(140), first.end());
         assertTrue(first.over());
-        replies.tell(new SafekeeperReply.Position(SK2, TIMELINE, 2, 2, at(200), false));
+        replies.tell(new SafekeeperReply.Position(SK2, TIMELINE, 2, 2, at(200), false, false));
         assertEquals(at(200), advances.receiveMessage().end());
         // What the writer left may be served now.
         SafekeeperCommand.QuorumPosition served = expect(SK1, SafekeeperCommand.QuorumPosition.class);
         while (!served.lsn().equals(at(200))) {
             served = expect(SK1, SafekeeperCommand.QuorumPosition.class);
         }
+    }
+
+    @Test
+    void givenTwoFullSafekeepers_whenFollowing_thenTheOwnerHearsThatCommitsWaitUntilOneTakesWalAgain() {
+        ActorRef<SafekeeperReply> replies = followed(2);
+        advances.receiveMessage();
+        assertEquals(at(140), advances.receiveMessage().end());
+        position(SK3, replies, 2, 140);
+        full(SK1, replies, 200);
+        owner.expectNoMessage(QUICK.watchInterval());
+        full(SK2, replies, 200);
+        QuorumEvent.Waiting waiting = owner.expectMessageClass(QuorumEvent.Waiting.class);
+        assertEquals(2, waiting.generation());
+        assertTrue(waiting.reason().orElseThrow().contains("sk1, sk2"), waiting.toString());
+        // Whoever makes snapshots is told again and again: what it said of the last one may have been lost.
+        assertEquals(at(200), advances.receiveMessage().end());
+        assertEquals(at(200), advances.receiveMessage().end());
+
+        position(SK1, replies, 2, 200);
+        assertEquals(
+                Optional.empty(),
+                owner.expectMessageClass(QuorumEvent.Waiting.class).reason());
+        owner.expectNoMessage(QUICK.watchInterval());
+    }
+
+    private static void full(SafekeeperId id, ActorRef<SafekeeperReply> to, long flushed) {
+        to.tell(new SafekeeperReply.Position(id, TIMELINE, 2, 2, at(flushed), true, true));
     }
 
     @Test

@@ -27,6 +27,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The library and the agent by themselves: processes that do single file calls, over a source that can be held and can fail. */
 class ReadThroughTest {
@@ -378,6 +380,101 @@ class ReadThroughTest {
         }
     }
 
+    private static final RelationFile NEW = new RelationFile(5, 20000, RelationFile.Fork.MAIN, 0);
+
+    /** What is written here, too: every byte of the blocks that the map did not list. */
+    private final BlockSource withAdded =
+            (file, first, count) -> source.read(file, first, count).thenApply(bytes -> {
+                for (int i = 0; i < count; i++) {
+                    if (first + i >= listed(file)) {
+                        byte[] other = new byte[BLOCK];
+                        Arrays.fill(other, (byte) 99);
+                        bytes.put(i * BLOCK, other);
+                    }
+                }
+                return bytes;
+            });
+
+    private static int listed(RelationFile file) {
+        return file.equals(NEW) ? 0 : sizes(file);
+    }
+
+    @Test
+    void givenAFileThatIsNew_whenANewerSourceHasIt_thenItIsGivenBackAndComesFromThere() throws Exception {
+        try (FileCalls process = process();
+                FileCalls other = process()) {
+            String fd = process.call("create base/5/20000");
+            assertEquals(fd, other.call("open base/5/20000"));
+            process.call("write " + fd + " 0 " + 20 * BLOCK + " 99");
+            assertEquals(bytes(20, 99), other.call("read " + fd + " 0 " + 20 * BLOCK));
+            assertEquals(20, agent.figures().dirtyBlocks());
+            assertEquals(0, agent.evict(1000), "no source has it");
+            assertTrue(agent.moveTo(withAdded, new Lsn(Long.MAX_VALUE), file -> file.equals(NEW) ? 20 : sizes(file)));
+            long before = blocksOnDisk(NEW);
+            assertEquals(20, agent.evict(1000));
+            assertTrue(blocksOnDisk(NEW) < before / 4, "disk space is given back");
+            assertEquals(bytes(20, 99), other.call("read " + fd + " 0 " + 20 * BLOCK));
+            assertEquals(bytes(2, 99), process.call("read " + fd + " " + 3 * BLOCK + " " + 2 * BLOCK));
+            assertTrue(
+                    source.requests.stream().anyMatch(request -> request.file().equals(NEW)));
+
+            agent.evict(1000);
+            assertFalse(
+                    agent.moveTo(withAdded, new Lsn(Long.MAX_VALUE), ReadThroughTest::listed), "it was removed there");
+            assertEquals("0", process.call("truncate " + fd + " " + 5 * BLOCK));
+            process.call("write " + fd + " " + 10 * BLOCK + " " + BLOCK + " 7");
+            assertEquals(bytes(5, 99), other.call("read " + fd + " 0 " + 5 * BLOCK));
+            assertEquals(bytes(5, 0), other.call("read " + fd + " " + 5 * BLOCK + " " + 5 * BLOCK));
+            assertEquals(bytes(1, 7), other.call("read " + fd + " " + 10 * BLOCK + " " + 3 * BLOCK));
+
+            assertEquals("0", process.call("unlink base/5/20000"));
+            assertEquals("ENOENT", other.call("open base/5/20000"));
+            assertTrue(agent.moveTo(withAdded, new Lsn(Long.MAX_VALUE), ReadThroughTest::listed));
+            String again = process.call("create base/5/20000");
+            process.call("write " + again + " 0 " + BLOCK + " 1");
+            assertEquals(0, agent.evict(1000), "an ordinary file from now on");
+            assertEquals(bytes(1, 1), process.call("read " + again + " 0 " + BLOCK));
+        }
+    }
+
+    @Test
+    void givenAFileThatWasThereUnlisted_whenOpenedToBeMade_thenItStaysAnOrdinaryOne() throws Exception {
+        Files.write(pgdata.resolve(NEW.path()), new byte[2 * BLOCK]);
+        try (FileCalls process = process();
+                FileCalls other = process()) {
+            String fd = process.call("open base/5/20000");
+            assertEquals(fd, other.call("create base/5/20000"));
+            other.call("write " + fd + " 0 " + 2 * BLOCK + " 99");
+            assertTrue(agent.moveTo(withAdded, new Lsn(Long.MAX_VALUE), file -> file.equals(NEW) ? 2 : sizes(file)));
+            assertEquals(0, agent.evict(1000), "the first process would read a hole");
+            assertEquals(bytes(2, 99), process.call("read " + fd + " 0 " + 2 * BLOCK));
+        }
+    }
+
+    @Test
+    void givenBlocksBeyondThoseOfTheMap_whenANewerSourceHasThem_thenTheyAreGivenBackAndComeFromThere()
+            throws Exception {
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            String global = process.call("open global/1260.1");
+            process.call("write " + fd + " " + 100 * BLOCK + " " + 60 * BLOCK + " 99");
+            process.call("write " + fd + " " + 9000L * BLOCK + " " + 3 * BLOCK + " 99");
+            process.call("write " + global + " " + 20 * BLOCK + " " + 5 * BLOCK + " 99");
+            assertTrue(agent.moveTo(withAdded, new Lsn(Long.MAX_VALUE), file -> 10_000));
+            assertEquals(68, agent.evict(1000));
+            assertEquals(0, agent.figures().dirtyBlocks());
+            assertEquals(bytes(60, 99), process.call("read " + fd + " " + 100 * BLOCK + " " + 60 * BLOCK));
+            assertEquals(bytes(3, 99), process.call("vector " + fd + " " + 9000L * BLOCK + " " + 3 * BLOCK));
+            assertEquals(
+                    bytes(2, 0), process.call("read " + fd + " " + 500 * BLOCK + " " + 2 * BLOCK), "never written");
+            assertEquals(bytes(5, 99), process.call("read " + global + " " + 20 * BLOCK + " " + 5 * BLOCK));
+            assertEquals("0", process.call("truncate " + fd + " " + 110 * BLOCK));
+            process.call("write " + fd + " " + 130 * BLOCK + " " + BLOCK + " 7");
+            assertEquals(bytes(10, 99), process.call("read " + fd + " " + 100 * BLOCK + " " + 10 * BLOCK));
+            assertEquals(bytes(20, 0), process.call("read " + fd + " " + 110 * BLOCK + " " + 20 * BLOCK));
+        }
+    }
+
     @Test
     void givenANewerSourceThatEndsBeforeABlockWasChanged_whenEvicted_thenItIsNotEvenAsked() throws Exception {
         try (FileCalls process = process()) {
@@ -403,10 +500,11 @@ class ReadThroughTest {
         }
     }
 
-    @Test
-    void givenWritersUnderEviction_whenTheSourceIsNewAndOld_thenNobodyReadsWhatIsStale() throws Exception {
+    @ParameterizedTest(name = "block {0}")
+    @ValueSource(ints = {50, 150}) // One that the map lists, and one beyond those.
+    void givenWritersUnderEviction_whenTheSourceIsNewAndOld_thenNobodyReadsWhatIsStale(int block) throws Exception {
         AtomicInteger inSource = new AtomicInteger();
-        assertTrue(agent.moveTo(newer(50, inSource), new Lsn(Long.MAX_VALUE), ReadThroughTest::sizes));
+        assertTrue(agent.moveTo(newer(block, inSource), new Lsn(Long.MAX_VALUE), file -> 200));
         long gone = 0;
         try (FileCalls process = process()) {
             String fd = process.call("open base/5/16384");
@@ -416,7 +514,7 @@ class ReadThroughTest {
                 if (round % 3 != 0) {
                     inSource.set(1 + Math.max(0, round - 1) % 120);
                 }
-                process.begin("write " + fd + " " + 50 * BLOCK + " " + BLOCK + " " + value);
+                process.begin("write " + fd + " " + block * BLOCK + " " + BLOCK + " " + value);
                 gone += agent.evict(1000);
                 process.end();
                 if (round % 2 == 0) {
@@ -424,7 +522,9 @@ class ReadThroughTest {
                     gone += agent.evict(1000);
                 }
                 assertEquals(
-                        bytes(1, value), process.call("read " + fd + " " + 50 * BLOCK + " " + BLOCK), "round " + round);
+                        bytes(1, value),
+                        process.call("read " + fd + " " + block * BLOCK + " " + BLOCK),
+                        "round " + round);
             }
         }
         assertTrue(gone > 100, "evicted=" + gone);

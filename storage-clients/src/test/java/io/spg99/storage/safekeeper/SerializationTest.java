@@ -75,7 +75,7 @@ class SerializationTest {
         check(new SafekeeperReply.Refused(SK, TIMELINE, 3, 4));
         check(new SafekeeperReply.UnknownTimeline(SK, TIMELINE));
         check(new SafekeeperReply.Established(SK, TIMELINE, 3, END));
-        check(new SafekeeperReply.Position(SK, TIMELINE, 3, 3, END, true));
+        check(new SafekeeperReply.Position(SK, TIMELINE, 3, 3, END, true, true));
         check(new SafekeeperReply.Stranded(SK, TIMELINE, 3, END));
         check(new SafekeeperReply.Detached(SK, TIMELINE, 3));
         check(new SafekeeperReply.Restored(SK, TIMELINE, SOURCE));

@@ -152,4 +152,14 @@ class ManifestCodecTest {
         assertThrows(IllegalArgumentException.class, () -> new SnapshotFile("../f", 0, List.of()));
         assertThrows(IllegalArgumentException.class, () -> new SnapshotFile("base/../../f", 0, List.of()));
     }
+
+    @Test
+    void givenRunsOfSeveralLayers_whenAskedWhatComesWithABlock_thenItIsWhatIsCompressedWithItAndNextToIt() {
+        SnapshotFile file =
+                new SnapshotFile("f", 20 * 8192L, List.of(run(0, 10, 0, 3), run(10, 1, 1, 8), run(11, 9, 0, 14)));
+        assertEquals(run(0, 5, 0, 3), file.groupAround(4), "positions 3 to 7");
+        assertEquals(run(5, 5, 0, 8), file.groupAround(5), "positions 8 to 12, where the run ends");
+        assertEquals(run(10, 1, 1, 8), file.groupAround(10));
+        assertEquals(run(13, 7, 0, 16), file.groupAround(19), "positions 16 to 22, where the file ends");
+    }
 }

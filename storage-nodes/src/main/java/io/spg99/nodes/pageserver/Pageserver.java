@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.apache.pekko.actor.typed.ActorRef;
@@ -53,14 +54,19 @@ public final class Pageserver extends AbstractBehavior<PageserverCommand> {
 
     private static ThreadPoolExecutor workers(int count) {
         ThreadPoolExecutor threads = new ThreadPoolExecutor(
-                count,
-                count,
-                30,
-                TimeUnit.SECONDS,
-                new LinkedBlockingQueue<>(MOST_WAITING),
-                task -> Thread.ofPlatform().daemon().name("redo").unstarted(task));
+                count, count, 30, TimeUnit.SECONDS, new LinkedBlockingQueue<>(MOST_WAITING), background("redo"));
         threads.allowCoreThreadTimeOut(true);
         return threads;
+    }
+
+    /** Threads that let others run first, where the JVM may say so (Linux, as root): whoever serves clients on this node. */
+    @SuppressWarnings("ThreadPriorityCheck") // nothing relies on it
+    static ThreadFactory background(String name) {
+        return Thread.ofPlatform()
+                .daemon()
+                .priority(Thread.MIN_PRIORITY)
+                .name(name)
+                .factory();
     }
 
     @Override

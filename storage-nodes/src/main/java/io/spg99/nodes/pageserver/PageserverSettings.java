@@ -10,6 +10,7 @@ import java.time.Duration;
  * @param walForSnapshot   bytes of WAL of a running writer after which a snapshot is worth while
  * @param mostAge          after which a running writer's WAL becomes a snapshot, if a checkpoint lets it, whatever its size
  * @param delay            before work begins: what made it due may be a start, which should not have to share the machine
+ * @param bootLimit        what is due waits this long for a generation that starts
  * @param retryAfter       before a timeline's work that failed is tried again
  * @param retention        how long snapshots that are not the newest, and layers that none refers to, are kept
  */
@@ -21,17 +22,36 @@ public record PageserverSettings(
         long walForSnapshot,
         Duration mostAge,
         Duration delay,
+        Duration bootLimit,
         Duration retryAfter,
         Duration retention) {
 
     public PageserverSettings withWalForSnapshot(long bytes) {
         return new PageserverSettings(
-                workers, sharedBuffersMb, redoDeadline, cacheLimit, bytes, mostAge, delay, retryAfter, retention);
+                workers,
+                sharedBuffersMb,
+                redoDeadline,
+                cacheLimit,
+                bytes,
+                mostAge,
+                delay,
+                bootLimit,
+                retryAfter,
+                retention);
     }
 
     public PageserverSettings withRetention(Duration time) {
         return new PageserverSettings(
-                workers, sharedBuffersMb, redoDeadline, cacheLimit, walForSnapshot, mostAge, delay, retryAfter, time);
+                workers,
+                sharedBuffersMb,
+                redoDeadline,
+                cacheLimit,
+                walForSnapshot,
+                mostAge,
+                delay,
+                bootLimit,
+                retryAfter,
+                time);
     }
 
     public static PageserverSettings defaults() {
@@ -40,9 +60,10 @@ public record PageserverSettings(
                 64,
                 Duration.ofMinutes(10),
                 2L << 30,
-                64L << 20,
+                8L << 20,
                 Duration.ofMinutes(10),
                 Duration.ofMillis(1500),
+                Duration.ofSeconds(30),
                 Duration.ofSeconds(10),
                 Duration.ofMinutes(10));
     }

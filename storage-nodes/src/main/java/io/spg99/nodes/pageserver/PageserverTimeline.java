@@ -30,6 +30,7 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * state     on                                    does, then
  * resting   Advance, over                         waits a little: a start may be going on there   -> due
  *           Advance, enough WAL since the last    as well                                         -> due
+ *           Advance, the same as before           as well; says which snapshot is the newest      -> due
  *           Advance, less than that               waits for the snapshot's age                    -> due
  *           Forget                                answers, stops
  * due       the time has come                     a worker makes the snapshot                     -> working
@@ -76,6 +77,15 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
 
     /** When WAL came after {@link #triedUpTo}. */
     private Instant since;
+
+    /** The position told last was told twice: Safekeepers hold all the WAL they may, and commits wait for a snapshot. */
+    private boolean awaited;
+
+    /** When the timer comes, if there is one. */
+    private Instant due = Instant.EPOCH;
+
+    /** Work that failed is not tried again before. */
+    private Instant pause = Instant.EPOCH;
 
     private Optional<RedoRun> working = Optional.empty();
     private Optional<ActorRef<PageserverReply>> forgetting = Optional.empty();
@@ -135,9 +145,14 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (askers.size() == MOST_ASKERS) {
             askers.clear();
         }
-        if (askers.add(advance.replyTo())) {
+        awaited = latest.filter(known -> known.end().equals(advance.end()) && !known.booting() && !advance.booting())
+                .isPresent();
+        if (askers.add(advance.replyTo()) || awaited) {
+            // Told again: it may have missed the answer.
             snapshot.ifPresent(known -> advance.replyTo().tell(known));
         }
+        boolean anew =
+                latest.filter(known -> known.booting() != advance.booting()).isPresent();
         // Positions only grow; one that comes late says nothing new.
         if (latest.filter(known -> known.end().isAfter(advance.end())).isEmpty()) {
             if (latest.filter(known -> known.end().isAfter(triedUpTo)).isEmpty()) {
@@ -145,21 +160,36 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
             }
             latest = Optional.of(advance);
         }
-        plan();
+        plan(anew);
         return this;
     }
 
-    /** Sets the time for the next snapshot, if there is anything to be made one of. */
-    private void plan() {
+    /**
+     * Sets the time for the next snapshot, if there is anything to be made one of.
+     *
+     * @param anew even if it was set already: a start has begun, or is over
+     */
+    private void plan(boolean anew) {
         if (working.isPresent() || latest.isEmpty() || !latest.get().end().isAfter(triedUpTo)) {
             return;
         }
         PageserverCommand.Advance next = latest.get();
         boolean enough = next.end().minus(triedUpTo) >= settings.walForSnapshot() && !triedUpTo.equals(Lsn.ZERO);
-        Duration wait = next.over() || enough
-                ? settings.delay()
-                : Duration.between(clock.instant(), since.plus(settings.mostAge()));
-        if (next.over() || enough || !timers.isTimerActive(Due.INSTANCE)) {
+        Instant now = clock.instant();
+        boolean soon = next.over() || enough || awaited || anew;
+        schedule(
+                next.booting()
+                        ? now.plus(settings.bootLimit())
+                        : soon ? now.plus(settings.delay()) : since.plus(settings.mostAge()),
+                anew);
+    }
+
+    /** Not later than it was set already, unless it is set anew: a busy writer is told of every second. */
+    private void schedule(Instant wanted, boolean anew) {
+        Instant time = wanted.isBefore(pause) ? pause : wanted;
+        if (anew || !timers.isTimerActive(Due.INSTANCE) || time.isBefore(due)) {
+            due = time;
+            Duration wait = Duration.between(clock.instant(), time);
             timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, wait.isNegative() ? Duration.ZERO : wait);
         }
     }
@@ -203,7 +233,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                     snapshot = Optional.of(next);
                     askers.forEach(asker -> asker.tell(next));
                 });
-        plan();
+        plan(false);
         return this;
     }
 
@@ -219,7 +249,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                         timeline,
                         settings.retryAfter(),
                         failed.reason());
-        timers.startSingleTimer(Due.INSTANCE, Due.INSTANCE, settings.retryAfter());
+        pause = clock.instant().plus(settings.retryAfter());
+        schedule(pause, true);
         return this;
     }
 

@@ -37,6 +37,11 @@ record RedoDirectories(Path root) {
         return root.resolve(timeline.value());
     }
 
+    /** Where its WAL is put as long as it is not certain that there will be a run. */
+    Path wal(TimelineId timeline) {
+        return root.resolve(timeline.value() + ".wal");
+    }
+
     /** Name for a temporary file of that timeline's run. */
     Path scratch(TimelineId timeline) {
         return root.resolve(timeline.value() + ".layer");

@@ -2,6 +2,7 @@ package io.spg99.nodes.pageserver;
 
 import io.spg99.nodes.safekeeper.log.MalformedWalException;
 import io.spg99.nodes.safekeeper.log.WalRecordWalker;
+import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
@@ -74,12 +75,7 @@ public final class RedoWorker implements SnapshotMaker {
 
     /** Reads of object storage at once, of all runs. */
     private final ThreadPoolExecutor readers = new ThreadPoolExecutor(
-            READERS,
-            READERS,
-            10,
-            TimeUnit.SECONDS,
-            new LinkedBlockingQueue<>(),
-            task -> Thread.ofPlatform().daemon().name("redo-read").unstarted(task));
+            READERS, READERS, 10, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), Pageserver.background("redo-read"));
 
     /**
      * Makes the directory ready, in which redo workers run; nobody else may use it. Blocks.
@@ -137,15 +133,31 @@ public final class RedoWorker implements SnapshotMaker {
         Path image = images.files(job.image());
         Manifest before =
                 newest.isPresent() ? newest.get() : DataDirectory.imageManifest(image, job.image(), job.base());
-        SnapshotReader reader = new SnapshotReader(store, before, image);
+        Path fetched = Files.createDirectories(directories.wal(job.base().timeline()));
+        try {
+            WalRecordWalker records = fetch(job, before, fetched);
+            WalArchiver.add(
+                    archive(job), objects, fetched, job.history(), before.segmentSize(), before.walStart(), job.end());
+            // Without a checkpoint that is new there is nothing to do yet, and nothing has been done but this.
+            Optional<Manifest> made = records.checkpointEnd().isAfter(before.end())
+                    ? Optional.of(redo(job, store, new SnapshotReader(store, before, image), image, records, fetched))
+                    : Optional.empty();
+            collect(store);
+            return made.isPresent() ? made : newest;
+        } finally {
+            FileTree.delete(fetched);
+        }
+    }
+
+    private Manifest redo(
+            RedoJob job, SnapshotStore store, SnapshotReader reader, Path image, WalRecordWalker records, Path fetched)
+            throws IOException {
         Path pgdata = directories.pgdata(job.base().timeline());
         try {
             images.materialize(job.image(), job.base(), pgdata);
             ReadThroughSettings limited = ReadThroughSettings.DEFAULT.withCacheLimit(settings.cacheLimit());
             try (RedoFiles files = RedoFiles.lay(reader, pgdata, image, user, library, directories, limited, readers)) {
-                Optional<Manifest> made = redo(job, store, reader, files);
-                collect(store);
-                return made.isPresent() ? made : newest;
+                return redo(job, store, reader, files, records, fetched);
             }
         } finally {
             PostgresProcess.removeRemains(pgdata);
@@ -153,18 +165,19 @@ public final class RedoWorker implements SnapshotMaker {
         }
     }
 
-    private Optional<Manifest> redo(RedoJob job, SnapshotStore store, SnapshotReader reader, RedoFiles files)
+    private Manifest redo(
+            RedoJob job,
+            SnapshotStore store,
+            SnapshotReader reader,
+            RedoFiles files,
+            WalRecordWalker records,
+            Path fetched)
             throws IOException {
         Manifest before = reader.manifest();
         Path pgdata = files.pgdata();
         Path pgWal = pgdata.resolve("pg_wal");
         clear(pgWal);
-        WalRecordWalker records = fetch(job, before, pgWal);
-        WalArchiver.add(
-                archive(job), objects, pgWal, job.history(), before.segmentSize(), before.walStart(), job.end());
-        if (!records.checkpointEnd().isAfter(before.end())) {
-            return Optional.empty();
-        }
+        move(fetched, pgWal);
         Lsn end = records.checkpointEnd();
         WalHistory history = job.history().upTo(end);
         renameLast(pgWal, job.history(), history, before.segmentSize(), end);
@@ -206,7 +219,7 @@ public final class RedoWorker implements SnapshotMaker {
                 manifest.files().size(),
                 manifest.size(),
                 manifest.layers().size());
-        return Optional.of(manifest);
+        return manifest;
     }
 
     private void collect(SnapshotStore store) throws IOException {
@@ -254,6 +267,14 @@ public final class RedoWorker implements SnapshotMaker {
         if (known < bytes.remaining()) {
             bytes.position(bytes.position() + (int) Math.max(known, 0));
             records.accept(bytes);
+        }
+    }
+
+    private static void move(Path from, Path pgWal) throws IOException {
+        try (Stream<Path> files = Files.list(from)) {
+            for (Path file : files.toList()) {
+                Files.move(file, pgWal.resolve(file.getFileName()));
+            }
         }
     }
 

@@ -15,6 +15,8 @@ import java.nio.file.Path;
  * @param publicHost host at which others reach the WAL server
  * @param identity   certificate with common name {@link TlsIdentity#SAFEKEEPER}
  * @param connector  how it reaches writers and other Safekeepers
+ * @param maxWal     bytes of a timeline's WAL that no snapshot makes superfluous, at which it takes no more from the writer. It
+ *                   may become more by what the writer puts between two checkpoints, and by what generations write when they start
  */
 public record SafekeeperSettings(
         SafekeeperId id,
@@ -23,10 +25,15 @@ public record SafekeeperSettings(
         int port,
         String publicHost,
         TlsIdentity identity,
-        ReplicationConnection.Connector connector) {
+        ReplicationConnection.Connector connector,
+        long maxWal) {
+
+    /** Where {@code maxWal} is in the configuration. */
+    public static final String MAX_WAL = "spg99.safekeeper.max-wal";
 
     /** For a WAL server that is reached at the address it listens on. */
-    public SafekeeperSettings(SafekeeperId id, Path directory, String host, int port, TlsIdentity identity) {
-        this(id, directory, host, port, host, identity, PgReplicationConnection::open);
+    public SafekeeperSettings(
+            SafekeeperId id, Path directory, String host, int port, TlsIdentity identity, long maxWal) {
+        this(id, directory, host, port, host, identity, PgReplicationConnection::open, maxWal);
     }
 }

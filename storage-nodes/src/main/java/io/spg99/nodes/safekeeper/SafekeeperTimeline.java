@@ -41,6 +41,7 @@ final class SafekeeperTimeline extends AbstractBehavior<TimelineProtocol.Message
                         disks(timeline, parts.store()),
                         parts.served(),
                         parts.settings().connector(),
+                        parts.settings().maxWal(),
                         Threads.JVM,
                         context.getSelf(),
                         timers,

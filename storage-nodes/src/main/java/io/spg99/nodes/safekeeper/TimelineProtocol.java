@@ -89,6 +89,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
      *
      * @param source where the WAL is served
      * @param served what the WAL server finds; entered and removed here
+     * @param maxWal bytes of WAL at which no more is taken from a writer, see {@link TimelineLog#isFull}
      * @param self   leads to {@link #onMessage}; told from other threads
      * @param log    for the caller's thread only
      */
@@ -99,6 +100,7 @@ public final class TimelineProtocol implements WalReceiver.Listener {
             Disks disks,
             Map<TimelineId, ServedTimeline> served,
             ReplicationConnection.Connector connector,
+            long maxWal,
             Threads threads,
             ActorRef<Message> self,
             TimerScheduler<Message> timers,
@@ -511,7 +513,8 @@ public final class TimelineProtocol implements WalReceiver.Listener {
                     attach.donors(),
                     this,
                     world.connector(),
-                    world.threads());
+                    world.threads(),
+                    world.maxWal());
             receiver = next;
             next.start();
         } else {
@@ -628,7 +631,13 @@ public final class TimelineProtocol implements WalReceiver.Listener {
     private SafekeeperReply.Position position(TimelineLog open) {
         TimelineLog.View view = open.view();
         return new SafekeeperReply.Position(
-                id, timeline, view.promised(), view.generation(), view.flushed(), following);
+                id,
+                timeline,
+                view.promised(),
+                view.generation(),
+                view.flushed(),
+                following,
+                following && open.isFull(world.maxWal()));
     }
 
     private void onGetPosition(SafekeeperCommand.GetPosition get) {

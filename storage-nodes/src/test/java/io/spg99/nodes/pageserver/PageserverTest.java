@@ -20,9 +20,11 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicLong;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 
@@ -43,6 +45,7 @@ class PageserverTest {
             4 << 20,
             Duration.ofDays(1),
             Duration.ofMillis(1),
+            PATIENCE,
             Duration.ofMillis(10),
             Duration.ofDays(1));
 
@@ -105,13 +108,22 @@ class PageserverTest {
     }
 
     private void advance(long end, boolean over) {
-        pageserver.tell(new PageserverCommand.Advance(
+        advance(end, over, false);
+    }
+
+    private void advance(long end, boolean over, boolean booting) {
+        advance(pageserver, end, over, booting);
+    }
+
+    private void advance(ActorRef<PageserverCommand> told, long end, boolean over, boolean booting) {
+        told.tell(new PageserverCommand.Advance(
                 BASE,
                 "image",
                 WalHistory.of(1, BASE.start()).append(2, BASE.end()),
                 new Lsn(end),
                 List.of(),
                 over,
+                booting,
                 asker.getRef()));
     }
 
@@ -145,6 +157,48 @@ class PageserverTest {
         advance(0x1401000, false);
         assertEquals(new Lsn(0x1401000), maker.next().end());
         expectSnapshot(0x1401000);
+    }
+
+    @Test
+    void givenABusyWriter_whenToldOfItAllTheTime_thenThatDoesNotPutItsSnapshotOff() {
+        Duration delay = Duration.ofMillis(200);
+        ActorRef<PageserverCommand> patient = KIT.spawn(Pageserver.create(
+                new PageserverSettings(
+                        1, 16, PATIENCE, 1, 4 << 20, Duration.ofDays(1), delay, PATIENCE, delay, Duration.ofDays(1)),
+                maker,
+                Clock.systemUTC()));
+        AtomicLong end = new AtomicLong(0x1001000);
+        Awaitility.await("a run")
+                .atMost(PATIENCE)
+                .pollInterval(delay.dividedBy(10))
+                .until(() -> {
+                    advance(patient, end.addAndGet(0x1000), true, false);
+                    return !maker.jobs.isEmpty();
+                });
+    }
+
+    @Test
+    void givenARunningWriterWithLittleWal_whenToldTheSameTwice_thenItIsWaitedForAndTheNewestIsSaidAgain()
+            throws Exception {
+        advance(0x1001000, true);
+        maker.next();
+        expectSnapshot(0x1001000);
+
+        advance(0x1002000, false);
+        maker.none();
+        advance(0x1002000, false);
+        expectSnapshot(0x1001000);
+        assertEquals(new Lsn(0x1002000), maker.next().end());
+        expectSnapshot(0x1002000);
+    }
+
+    @Test
+    void givenAGenerationThatStarts_whenWorkIsDue_thenItWaitsUntilThatHasStarted() throws Exception {
+        advance(0x1001000, true, true);
+        maker.none();
+        advance(0x1001000, true, false);
+        assertEquals(new Lsn(0x1001000), maker.next().end());
+        expectSnapshot(0x1001000);
     }
 
     @Test
@@ -183,7 +237,14 @@ class PageserverTest {
         expectSnapshot(0x1001000);
         TestProbe<PageserverReply> other = KIT.createTestProbe(PageserverReply.class);
         pageserver.tell(new PageserverCommand.Advance(
-                BASE, "image", WalHistory.of(1, BASE.start()), new Lsn(0x1001000), List.of(), false, other.getRef()));
+                BASE,
+                "image",
+                WalHistory.of(1, BASE.start()),
+                new Lsn(0x1001000),
+                List.of(),
+                false,
+                false,
+                other.getRef()));
         other.expectMessage(PATIENCE, snapshot(0x1001000));
     }
 }

@@ -529,6 +529,87 @@ class SoftStartTest {
     }
 
     @Test
+    void givenANewTableThatIsMoreThanTheCacheHolds_whenASnapshotHasIt_thenTheDiskStaysSmallAndAllIsRight()
+            throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        filled(timeline);
+        RedoWorker worker = timelines.redoWorker(timelines.objects);
+        timeline.limitCache(16);
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Path relations = timeline.pgdata().resolve("base");
+            long before = diskUse(relations);
+            String sums = "SELECT count(*) || ' ' || sum(id) || ' ' || sum(length(filler)) FROM ";
+            Workload.run(
+                    connection,
+                    "CREATE EXTENSION IF NOT EXISTS amcheck",
+                    "CREATE TABLE fresh (id int PRIMARY KEY, filler text)",
+                    "INSERT INTO fresh SELECT i, repeat('y', 450) FROM generate_series(1, 80000) i",
+                    "INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(100001, 200000) i",
+                    "CREATE INDEX ON fresh (length(filler), id)",
+                    // A change that is no part of the tables: free space maps, hints, all-visible bits.
+                    "VACUUM fresh, big");
+            assertTrue(diskUse(relations) > before + (60 << 20), "bytes=" + diskUse(relations));
+            for (int round = 0; round < 2; round++) {
+                awaitHeld(timeline, published(timeline, worker, connection));
+                Awaitility.await("the disk is small")
+                        .atMost(TestTimelines.PATIENCE)
+                        .until(() -> diskUse(relations) < before + (24 << 20));
+                assertEquals("80000 3200040000 36000000", Workload.ask(connection, sums + "fresh"));
+                assertEquals("200000 20000100000 40000000", Workload.ask(connection, sums + "big"));
+                Workload.run(
+                        connection,
+                        "SELECT bt_index_check('fresh_pkey', true)",
+                        "SELECT bt_index_check('fresh_length_id_idx', true)");
+                assertEquals("", Workload.ask(connection, "SELECT msg FROM verify_heapam('fresh')"));
+                assertEquals("", Workload.ask(connection, "SELECT msg FROM verify_heapam('big')"));
+            }
+            Workload.run(
+                    connection,
+                    "DELETE FROM fresh WHERE id > 20000",
+                    "VACUUM fresh",
+                    "INSERT INTO fresh SELECT i, repeat('z', 450) FROM generate_series(20001, 80000) i",
+                    "CREATE TABLE gone AS SELECT * FROM fresh",
+                    "DROP TABLE gone",
+                    "TRUNCATE big",
+                    "INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(1, 100000) i");
+            awaitHeld(timeline, published(timeline, worker, connection));
+            assertEquals("80000 3200040000 36000000", Workload.ask(connection, sums + "fresh"));
+            assertEquals(EXPECTED, Workload.ask(connection, ROWS));
+            Workload.run(connection, "SELECT bt_index_check('fresh_pkey', true)");
+            assertEquals("", Workload.ask(connection, "SELECT msg FROM verify_heapam('fresh')"));
+        }
+        timeline.kill();
+
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            assertEquals("80000 3200040000", Workload.ask(connection, "SELECT count(*) || ' ' || sum(id) FROM fresh"));
+            assertEquals(EXPECTED, Workload.ask(connection, ROWS));
+        }
+        timeline.kill();
+    }
+
+    @Test
+    void givenADatabaseWithoutASnapshot_whenItIsFilledAndThereIsOne_thenTheDiskBecomesSmall() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        RedoWorker worker = timelines.redoWorker(timelines.objects);
+        timeline.limitCache(8);
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE TABLE big AS SELECT id, repeat('x', 200) AS filler FROM generate_series(1, 200000) id",
+                    "VACUUM big");
+            Path table = timeline.pgdata().resolve(Workload.ask(connection, "SELECT pg_relation_filepath('big')"));
+            assertTrue(diskUse(table) > 40 << 20, "bytes=" + diskUse(table));
+            awaitHeld(timeline, published(timeline, worker, connection));
+            Awaitility.await("the disk is small").atMost(TestTimelines.PATIENCE).until(() -> diskUse(table) < 12 << 20);
+            assertEquals("200000 20000100000", Workload.ask(connection, ROWS));
+        }
+        timeline.kill();
+    }
+
+    @Test
     void givenALargeTable_whenALittleOfItIsChanged_thenRedoReadsLittle() throws Exception {
         TestTimelines.Timeline timeline = timelines.timeline();
         Manifest first = filled(timeline);

@@ -63,7 +63,8 @@ public final class TestSafekeepers implements AutoCloseable {
         });
         running.put(
                 id,
-                kit.spawn(Safekeeper.create(new SafekeeperSettings(id, directory(id), "127.0.0.1", port, identity))));
+                kit.spawn(Safekeeper.create(
+                        new SafekeeperSettings(id, directory(id), "127.0.0.1", port, identity, 16L << 30))));
         Awaitility.await(id + " is listed")
                 .atMost(PATIENCE)
                 .until(() -> directory.reachable().containsKey(id));

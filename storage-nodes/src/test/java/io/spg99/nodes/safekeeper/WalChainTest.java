@@ -554,8 +554,8 @@ class WalChainTest {
     void givenARunningSafekeeper_whenASecondUsesItsDirectory_thenItIsRefused() {
         IOException refused = assertThrows(
                 IOException.class,
-                () -> Safekeeper.create(
-                        new SafekeeperSettings(SK1, safekeepers.directory(SK1), "127.0.0.1", 0, safekeeperIdentity)));
+                () -> Safekeeper.create(new SafekeeperSettings(
+                        SK1, safekeepers.directory(SK1), "127.0.0.1", 0, safekeeperIdentity, 16L << 30)));
 
         assertTrue(String.valueOf(refused.getMessage()).contains("another Safekeeper"), refused.getMessage());
     }

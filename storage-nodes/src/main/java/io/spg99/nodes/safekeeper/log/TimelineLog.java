@@ -39,6 +39,22 @@ public final class TimelineLog implements Closeable {
         }
     }
 
+    /**
+     * Whether there is room for more WAL.
+     *
+     * @param reserved  up to here WAL is taken whatever there is: a generation must be able to start
+     * @param removable where the horizon would be, at the least, after a snapshot of what is here; zero if that is not known
+     */
+    private record Room(Lsn horizon, Lsn flushed, Lsn reserved, Lsn removable) {
+
+        boolean isFull(long most) {
+            return flushed.minus(horizon) >= most && !flushed.isBefore(reserved) && removable.isAfter(horizon);
+        }
+    }
+
+    /** Segments that each generation may fill: with its first checkpoint and what is configured before it is ready. */
+    private static final int RESERVED_SEGMENTS = 2;
+
     private static final int SCAN_CHUNK = 128 * 1024;
 
     private final WalDisk disk;
@@ -58,6 +74,12 @@ public final class TimelineLog implements Closeable {
     /** Stands at {@link #written}. */
     private WalRecordWalker walker;
 
+    /** Begin of the last checkpoint record that is durable, of those taken since the log was opened; zero if there was none. */
+    private Lsn checkpoint = Lsn.ZERO;
+
+    /** Begin of the one before it. */
+    private Lsn checkpointBefore = Lsn.ZERO;
+
     /** Position from which a log begun again after a loss has a vote; null while that is not known. In memory only. */
     private @Nullable Lsn votesFrom;
 
@@ -65,6 +87,8 @@ public final class TimelineLog implements Closeable {
     private @Nullable LogFailedException failure;
 
     private volatile View view;
+
+    private volatile Room room;
 
     private TimelineLog(WalDisk disk, ControlState control, Lsn flushed, Lsn flushedRecord) {
         this.disk = disk;
@@ -74,6 +98,7 @@ public final class TimelineLog implements Closeable {
         this.written = flushed;
         this.walker = newWalker(control, flushed, flushedRecord);
         this.view = currentView();
+        this.room = currentRoom();
     }
 
     /** Begins a new timeline on an empty disk. */
@@ -204,6 +229,16 @@ public final class TimelineLog implements Closeable {
         return view;
     }
 
+    /**
+     * As much WAL is here as may be: no more should be taken from a writer before a snapshot has moved the horizon. Never true
+     * before there is what such a snapshot can be made of: it would have to be waited for for ever. Takes no lock.
+     *
+     * @param most bytes from the horizon on
+     */
+    public boolean isFull(long most) {
+        return room.isFull(most);
+    }
+
     /** The lineage with its last term, even if that has no byte yet. */
     public synchronized WalHistory lineage() {
         return control.history();
@@ -212,6 +247,37 @@ public final class TimelineLog implements Closeable {
     private View currentView() {
         return new View(
                 control.promised(), control.established(), control.history().upTo(flushed), flushed, control.horizon());
+    }
+
+    /**
+     * Checkpoints are made one after the other: redo from the last one begins after the record of the one before it. So a
+     * snapshot that ends with the last one needs nothing from before that record's segment.
+     */
+    private Room currentRoom() {
+        int segmentSize = control.base().segmentSize();
+        return new Room(
+                control.horizon(),
+                flushed,
+                control.history().last().begin().plus((long) RESERVED_SEGMENTS * segmentSize),
+                checkpointBefore.segmentStart(segmentSize));
+    }
+
+    private void show() {
+        view = currentView();
+        room = currentRoom();
+    }
+
+    private void noteCheckpoints() {
+        if (walker.checkpoint().isAfter(checkpoint)) {
+            checkpointBefore = Lsn.max(checkpoint, walker.checkpointBefore());
+            checkpoint = walker.checkpoint();
+        }
+    }
+
+    /** What was known of checkpoints may have been cut off. */
+    private void forgetCheckpoints() {
+        checkpoint = Lsn.ZERO;
+        checkpointBefore = Lsn.ZERO;
     }
 
     /**
@@ -279,6 +345,9 @@ public final class TimelineLog implements Closeable {
                 .withLimit(end);
         boolean whole = common.equals(end);
         save(whole ? cut.withTerm(generation, end) : cut);
+        if (common.isBefore(flushed)) {
+            forgetCheckpoints();
+        }
         flushed = common;
         flushedRecord = record;
         rewind();
@@ -292,6 +361,7 @@ public final class TimelineLog implements Closeable {
                 .withLimit(end);
         boolean whole = !horizon.isBefore(end);
         save(whole ? begun.withTerm(generation, end) : begun);
+        forgetCheckpoints();
         flushed = horizon;
         flushedRecord = Lsn.ZERO;
         rewind();
@@ -440,7 +510,8 @@ public final class TimelineLog implements Closeable {
         boolean segmentDone = flushed.segment(segmentSize) != walker.recordEnd().segment(segmentSize);
         flushed = walker.recordEnd();
         flushedRecord = walker.lastRecord();
-        view = currentView();
+        noteCheckpoints();
+        show();
         if (segmentDone) {
             fillHeads(false);
         }
@@ -550,7 +621,7 @@ public final class TimelineLog implements Closeable {
     private void rewind() {
         written = flushed;
         walker = newWalker(control, flushed, flushedRecord);
-        view = currentView();
+        show();
     }
 
     private void save(ControlState next) throws IOException {
@@ -560,7 +631,7 @@ public final class TimelineLog implements Closeable {
             throw fail("cannot write the control file", e);
         }
         control = next;
-        view = currentView();
+        show();
     }
 
     private void checkUsable() throws LogFailedException {

@@ -60,6 +60,9 @@ public final class WalRecordWalker {
 
     private Lsn checkpointEnd = Lsn.ZERO;
 
+    /** Begin of the checkpoint record before that; zero before the second. */
+    private Lsn checkpointBefore = Lsn.ZERO;
+
     private final ByteBuffer pageHeader = ByteBuffer.allocate(LONG_HEADER).order(ByteOrder.LITTLE_ENDIAN);
     private final ByteBuffer recordHeader = ByteBuffer.allocate(RECORD_HEADER).order(ByteOrder.LITTLE_ENDIAN);
     private final CRC32C crc = new CRC32C();
@@ -126,6 +129,11 @@ public final class WalRecordWalker {
     /** End of that record. */
     public Lsn checkpointEnd() {
         return checkpointEnd;
+    }
+
+    /** Begin of the last complete checkpoint record but one; zero if there was none. */
+    Lsn checkpointBefore() {
+        return checkpointBefore;
     }
 
     /**
@@ -289,6 +297,7 @@ public final class WalRecordWalker {
         lastRecord = recordBegin;
         recordEnd = position;
         if (!headless && isCheckpoint()) {
+            checkpointBefore = checkpoint;
             checkpoint = recordBegin;
             checkpointEnd = recordEnd;
         }

@@ -38,7 +38,7 @@ public final class WalReceiver {
         /** A stream is up, or no longer. */
         void following(WalReceiver receiver, boolean up);
 
-        /** The durable position has moved. */
+        /** The durable position has moved, or no more is taken, or is taken again. */
         void progress(WalReceiver receiver);
 
         /** The writer has removed what is to come next here, and no donor has it. It is tried again. */
@@ -62,6 +62,9 @@ public final class WalReceiver {
     /** Bytes taken before a sync at the latest: a writer in full flow must not wait for a report for ever. */
     private static final int MOST_PER_SYNC = 4 << 20;
 
+    /** While the log is full: how often the writer hears that somebody is there, and whether there is room is looked at. */
+    private static final Duration ROOM_INTERVAL = Duration.ofMillis(500);
+
     private static final Logger LOG = LoggerFactory.getLogger(WalReceiver.class);
 
     private final Self self;
@@ -75,6 +78,7 @@ public final class WalReceiver {
     private final WalFetch fetch;
     private final ReplicationConnection.Connector connector;
     private final Threads threads;
+    private final long maxWal;
     private final Threads.Gate stopped;
 
     private final Backoff backoff = new Backoff();
@@ -83,6 +87,7 @@ public final class WalReceiver {
     private volatile @Nullable ReplicationConnection current;
     private String lastTrouble = "";
 
+    /** @param maxWal bytes of WAL at which no more is taken, see {@link TimelineLog#isFull} */
     public WalReceiver(
             Self self,
             TimelineLog log,
@@ -91,7 +96,8 @@ public final class WalReceiver {
             List<WalSource> donors,
             Listener listener,
             ReplicationConnection.Connector connector,
-            Threads threads) {
+            Threads threads,
+            long maxWal) {
         this.self = self;
         this.log = log;
         this.timeline = log.base().timeline();
@@ -111,6 +117,7 @@ public final class WalReceiver {
         this.fetch = new WalFetch(timeline, self.identity(), self.id().value(), connector, threads);
         this.connector = connector;
         this.threads = threads;
+        this.maxWal = maxWal;
         this.stopped = threads.gate();
         this.slot = new QuorumSlot(self, target, generation, connector, threads, stopped);
     }
@@ -171,7 +178,7 @@ public final class WalReceiver {
     }
 
     /** One connection from its begin to its end; returns if it is worth trying again. */
-    private void attempt() throws SupersededException, LogFailedException {
+    private void attempt() throws SupersededException, LogFailedException, InterruptedException {
         try {
             follow();
             trouble("the writer ended the stream");
@@ -207,7 +214,7 @@ public final class WalReceiver {
         }
     }
 
-    private void follow() throws IOException {
+    private void follow() throws IOException, InterruptedException {
         try (ReplicationConnection connection = connector.open(target)) {
             current = connection;
             if (isStopped()) {
@@ -246,8 +253,9 @@ public final class WalReceiver {
 
     // A busy machine is asked to let others run; nothing relies on their having run.
     @SuppressWarnings("ThreadPriorityCheck")
-    private void stream(ReplicationConnection connection) throws IOException {
+    private void stream(ReplicationConnection connection) throws IOException, InterruptedException {
         long began = threads.nanoTime();
+        awaitRoom(connection);
         ReplicationMessage message = connection.receive();
         while (message != null && !isStopped()) {
             int taken = 0;
@@ -279,8 +287,36 @@ public final class WalReceiver {
             if (taken > 0 || threads.nanoTime() - began > HEALTHY.toNanos()) {
                 healthy();
             }
+            awaitRoom(connection);
             message = connection.receive();
         }
+    }
+
+    /**
+     * While the log is full nothing is read, so that the writer's walsender waits, and with it all commits if another
+     * Safekeeper does the same. It is told positions meanwhile, or it would take the silence for the end of this connection.
+     */
+    private void awaitRoom(ReplicationConnection connection) throws IOException, InterruptedException {
+        if (isStopped() || !log.isFull(maxWal)) {
+            return;
+        }
+        TimelineLog.View held = log.view();
+        LOG.warn(
+                "timeline={} safekeeper={} takes no more WAL: {}..{} is in no snapshot, limit={}",
+                timeline,
+                self.id(),
+                held.horizon(),
+                held.flushed(),
+                maxWal);
+        listener.progress(this);
+        while (log.isFull(maxWal)) {
+            if (stopped.await(ROOM_INTERVAL.toMillis())) {
+                return;
+            }
+            connection.status(log.view().flushed());
+        }
+        LOG.info("timeline={} safekeeper={} takes WAL again", timeline, self.id());
+        listener.progress(this);
     }
 
     private void healthy() {

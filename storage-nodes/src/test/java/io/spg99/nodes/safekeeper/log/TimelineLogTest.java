@@ -16,6 +16,14 @@ import org.junit.jupiter.api.Test;
 /** Rules W1, W2, W3 and W7 on one Safekeeper, over a disk that can lose, tear and refuse what is written. */
 class TimelineLogTest {
 
+    private static final int CHECKPOINT = WalRecordWalker.XLOG_CHECKPOINT_ONLINE;
+
+    /** XLOG_NOOP. */
+    private static final int NOTHING = 0x20;
+
+    /** What a log may hold. */
+    private static final long MOST = 2 * FakeWal.SEGMENT_SIZE;
+
     private final CrashingDisk disk = new CrashingDisk(new Random(1));
 
     private static TimelineLog reopen(CrashingDisk disk) throws IOException {
@@ -64,6 +72,62 @@ class TimelineLogTest {
 
         assertEquals(
                 new TimelineLog.View(1, 1, wal.history(), wal.end(), wal.base().start()), log.view());
+    }
+
+    /** Records that are no checkpoints. */
+    private static void fill(FakeWal wal, int segments) {
+        Lsn end = wal.end().plus((long) segments * FakeWal.SEGMENT_SIZE);
+        while (wal.end().isBefore(end)) {
+            wal.record(new byte[1000], NOTHING);
+        }
+    }
+
+    private static void catchUp(TimelineLog log, int generation, FakeWal wal) throws IOException {
+        append(log, generation, wal, log.view().flushed(), wal.end());
+        log.flush();
+    }
+
+    @Test
+    void givenAsMuchWalAsMayBe_whenASnapshotCouldMoveTheHorizon_thenItIsFullUntilThatHasMoved() throws Exception {
+        FakeWal wal = first();
+        fill(wal, 3);
+        TimelineLog log = following(disk, wal);
+        assertFalse(log.isFull(MOST), "no snapshot can be made of it");
+        wal.record(new byte[90], CHECKPOINT);
+        fill(wal, 1);
+        catchUp(log, 2, wal);
+        assertFalse(log.isFull(MOST), "redo of that one may begin where the horizon is");
+        wal.record(new byte[90], CHECKPOINT);
+        catchUp(log, 2, wal);
+        assertTrue(log.isFull(MOST));
+        assertFalse(log.isFull(100 * MOST));
+        log.follow(2);
+        assertTrue(log.isFull(MOST), "on another stream, too");
+
+        log.trim(2, wal.end());
+
+        assertFalse(log.isFull(MOST));
+    }
+
+    @Test
+    void givenAFullLog_whenTheNextGenerationBegins_thenThatMayStart() throws Exception {
+        FakeWal wal = first();
+        fill(wal, 2);
+        wal.record(new byte[90], CHECKPOINT);
+        wal.record(new byte[90], CHECKPOINT);
+        TimelineLog log = following(disk, wal);
+        assertTrue(log.isFull(MOST));
+        FakeWal next = wal.branch(3);
+        log.promise(3);
+        log.establish(3, next.history().upTo(wal.end()), wal.end(), next.base().start());
+        log.follow(3);
+        assertFalse(log.isFull(MOST), "before its first byte");
+        fill(next, 1);
+        catchUp(log, 3, next);
+        assertFalse(log.isFull(MOST));
+        fill(next, 1);
+        catchUp(log, 3, next);
+        assertTrue(log.isFull(MOST));
     }
 
     @Test

@@ -1,6 +1,7 @@
 package io.spg99.compute.generation;
 
 import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.wal.Lsn;
 import java.time.Duration;
@@ -107,7 +108,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private record FarewellReady(Farewell farewell) implements Internal {}
 
-    private record Sampled(Optional<Duration> cpu) implements Internal {}
+    private record Sampled(Optional<ServerUsage> usage, ReadThroughFigures cache) implements Internal {}
 
     private enum Tick implements Internal {
         INSTANCE
@@ -325,9 +326,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             Lsn known = snapshot;
             WriterAddress address = writer.orElseThrow();
             process.ifPresent(server -> start(Step.SAMPLE, () -> {
-                node.report(spec, known);
+                ReadThroughFigures cache = node.report(spec, known);
                 node.advance(spec, address, known);
-                return new Sampled(ComputeNode.cpu(server.pid()));
+                return new Sampled(ComputeNode.usage(server.pid()), cache);
             }));
         }
         return this;
@@ -343,7 +344,13 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         if (state == State.ENDING) {
             return proceedToEnd();
         }
-        sampled.cpu().ifPresent(cpu -> owner.tell(new GenerationEvent.Load(spec.generation(), cpu)));
+        sampled.usage()
+                .ifPresent(usage -> owner.tell(new GenerationEvent.Load(
+                        spec.generation(),
+                        usage.cpu(),
+                        usage.memory(),
+                        sampled.cache().misses(),
+                        sampled.cache().evictedBlocks())));
         return this;
     }
 

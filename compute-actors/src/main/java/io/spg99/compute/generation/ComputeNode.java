@@ -9,6 +9,7 @@ import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresLog;
 import io.spg99.storage.postgres.PostgresProcess;
+import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.tls.TlsIdentity;
@@ -213,10 +214,16 @@ public class ComputeNode implements AutoCloseable {
         return new Directory(spare.isPresent() || !held ? spare : Optional.of(launchHeld(pgdata, log(spec))), snapshot);
     }
 
-    /** Tells the extension what is known of a generation; does not block for long. */
-    void report(GenerationSpec spec, Lsn snapshot) throws IOException {
+    /**
+     * Tells the extension what is known of a generation; does not block for long.
+     *
+     * @return what its cache has done
+     */
+    ReadThroughFigures report(GenerationSpec spec, Lsn snapshot) throws IOException {
         Path pgdata = pgdata(spec);
-        AgentStatus.of(spec, snapshot, images.cache(pgdata)).write(pgdata);
+        Optional<ReadThroughFigures> cache = images.cache(pgdata);
+        AgentStatus.of(spec, snapshot, cache).write(pgdata);
+        return cache.orElse(ReadThroughFigures.NONE);
     }
 
     /** Step: WAL up to R. */
@@ -447,9 +454,9 @@ public class ComputeNode implements AutoCloseable {
         return Farewell.open(spec, writer.socket().orElseThrow());
     }
 
-    /** Processor time that a server's processes have used, the ended ones included; does not block for long. */
-    static Optional<Duration> cpu(long postmaster) {
-        return ProcessTimes.ofTree(postmaster);
+    /** What a server's processes use; does not block for long. */
+    static Optional<ServerUsage> usage(long postmaster) {
+        return ServerUsage.ofTree(postmaster);
     }
 
     /** Step: managed configuration. */

@@ -47,11 +47,14 @@ public sealed interface GenerationEvent extends ComputeMessage {
     record HandedOver(int generation) implements GenerationEvent {}
 
     /**
-     * What the server's processes have used since it started. Said every second by one that serves.
+     * What the server uses. Said every second by one that serves.
      *
-     * @param cpu processor time, of all of them
+     * @param cpu     processor time of all its processes since it started
+     * @param memory  bytes that its processes have of their own, now; {@code shared_buffers} is not among them
+     * @param misses  blocks that reads have waited for since it started
+     * @param evicted blocks that its cache has given back since it started
      */
-    record Load(int generation, Duration cpu) implements GenerationEvent {}
+    record Load(int generation, Duration cpu, long memory, long misses, long evicted) implements GenerationEvent {}
 
     /**
      * No process and no directory of this generation is left; the actor has stopped.

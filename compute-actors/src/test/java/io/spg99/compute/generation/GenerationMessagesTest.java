@@ -86,7 +86,7 @@ class GenerationMessagesTest {
                 new GenerationEvent.Followed(4, END, Lsn.ZERO),
                 new GenerationEvent.HandOverPrepared(4, Optional.of(Duration.ofMillis(1500))),
                 new GenerationEvent.HandedOver(4),
-                new GenerationEvent.Load(4, Duration.ofMillis(12)),
+                new GenerationEvent.Load(4, Duration.ofMillis(12), 1L << 33, 3, 4),
                 new GenerationEvent.Ended(4, true, "stopped on request"));
         assertEquals(
                 new GenerationEvent.HandOverPrepared(4, Optional.empty()),

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
 
 /**
@@ -29,17 +30,45 @@ public final class Autoscaler {
      */
     public record Decision(Optional<Profile> profile, String explanation) {}
 
+    /** What a writer used for some time. */
+    private record Use(double cpus, double memoryMb) {
+
+        /** Of what is scarcer. */
+        double share(Capacity of) {
+            return Math.max(cpus / of.cpus(), memoryMb / of.memoryMb());
+        }
+
+        Use or(Use other) {
+            return new Use(Math.max(cpus, other.cpus), Math.max(memoryMb, other.memoryMb));
+        }
+
+        @Override
+        public String toString() {
+            return String.format(Locale.ROOT, "%.2f cpu, %.0f MB", cpus, memoryMb);
+        }
+
+        String of(Capacity all) {
+            return String.format(
+                    Locale.ROOT,
+                    "%.2f cpu of %.2f cpu, %.0f MB of %.0f MB",
+                    cpus,
+                    all.cpus(),
+                    memoryMb,
+                    all.memoryMb());
+        }
+    }
+
     private Autoscaler() {}
 
     /**
-     * @param cpus    processors of a profile
-     * @param current profile of the writer
-     * @param samples of this writer, oldest first, one a second
+     * @param capacity of a profile
+     * @param current  profile of the writer
+     * @param samples  of this writer, oldest first, one a second
      */
     public static Decision decide(
             AutoscalerSettings settings,
             Tunables policy,
-            ToDoubleFunction<Profile> cpus,
+            Function<Profile, Capacity> capacity,
             Profile current,
             List<LoadSample> samples,
             Instant now) {
@@ -54,33 +83,42 @@ public final class Autoscaler {
         }
         List<LoadSample> recent = window(samples, now, settings.upAfter());
         if (isWatched(recent, settings.upAfter())) {
-            double load = usual(recent);
-            boolean queue = recent.stream().allMatch(sample -> sample.waiting() > 0);
-            if (queue || load >= settings.upAt() * cpus.applyAsDouble(current)) {
-                return up(settings, policy, cpus, current, load, queue);
+            Use load = usual(recent);
+            String shortage = shortage(settings, recent);
+            if (!shortage.isEmpty() || load.share(capacity.apply(current)) >= settings.upAt()) {
+                return up(settings, policy, capacity, current, load, shortage);
             }
         }
         List<LoadSample> past = window(samples, now, settings.downAfter());
         if (!isWatched(past, settings.downAfter())) {
             return stay("watched for less than " + seconds(settings.downAfter()));
         }
-        return down(settings, policy, cpus, current, past);
+        return down(settings, policy, capacity, current, past);
+    }
+
+    /** What was short all the time, whatever the load; or nothing. */
+    private static String shortage(AutoscalerSettings settings, List<LoadSample> window) {
+        if (window.stream().allMatch(sample -> sample.waiting() > 0)) {
+            return "clients wait for connections, ";
+        }
+        return window.stream().allMatch(sample -> sample.misses() >= settings.missesAt())
+                ? "the cache is too small for what is read, "
+                : "";
     }
 
     private static Decision up(
             AutoscalerSettings settings,
             Tunables policy,
-            ToDoubleFunction<Profile> cpus,
+            Function<Profile, Capacity> capacity,
             Profile current,
-            double load,
-            boolean queue) {
-        String why = (queue ? "clients wait for connections, load " : "load ") + cpus(load) + " of "
-                + cpus(cpus.applyAsDouble(current)) + " for " + seconds(settings.upAfter());
+            Use load,
+            String shortage) {
+        String why = shortage + "load " + load.of(capacity.apply(current)) + " for " + seconds(settings.upAfter());
         if (current == policy.maxProfile()) {
             return stay(why + ", and max_profile is reached");
         }
         Profile next = beside(current, 1);
-        while (next.compareTo(policy.maxProfile()) < 0 && load > settings.roomAt() * cpus.applyAsDouble(next)) {
+        while (next.compareTo(policy.maxProfile()) < 0 && load.share(capacity.apply(next)) > settings.roomAt()) {
             next = beside(next, 1);
         }
         return to(next, why);
@@ -89,17 +127,17 @@ public final class Autoscaler {
     private static Decision down(
             AutoscalerSettings settings,
             Tunables policy,
-            ToDoubleFunction<Profile> cpus,
+            Function<Profile, Capacity> capacity,
             Profile current,
             List<LoadSample> past) {
-        double most = busiest(past, settings.upAfter());
-        String load = "at most " + cpus(most) + " in " + seconds(settings.downAfter());
+        Use most = busiest(past, settings.upAfter());
+        String load = "at most " + most + " in " + seconds(settings.downAfter());
         if (current == policy.minProfile()) {
             return stay("load " + load + ", and min_profile is reached");
         }
         Profile smaller = beside(current, -1);
-        boolean fits = most < settings.downAt() * cpus.applyAsDouble(smaller)
-                && past.stream().allMatch(sample -> sample.waiting() == 0);
+        boolean fits = most.share(capacity.apply(smaller)) < settings.downAt()
+                && past.stream().allMatch(sample -> sample.waiting() == 0 && sample.misses() < settings.missesAt());
         return fits ? to(smaller, "load " + load) : stay("load " + load + ": " + current + " fits");
     }
 
@@ -130,25 +168,25 @@ public final class Autoscaler {
     }
 
     /** What half of the samples reach: a spike, or the first second of a load, is not it. */
-    private static double usual(List<LoadSample> window) {
-        double[] sorted = window.stream().mapToDouble(LoadSample::cpus).sorted().toArray();
+    private static Use usual(List<LoadSample> window) {
+        return new Use(median(window, LoadSample::cpus), median(window, LoadSample::memoryMb));
+    }
+
+    private static double median(List<LoadSample> window, ToDoubleFunction<LoadSample> figure) {
+        double[] sorted = window.stream().mapToDouble(figure).sorted().toArray();
         return sorted[(sorted.length - 1) / 2];
     }
 
     /** The highest load over any {@code length}: what would have caused a step up. */
-    private static double busiest(List<LoadSample> window, Duration length) {
-        double most = 0;
+    private static Use busiest(List<LoadSample> window, Duration length) {
+        Use most = new Use(0, 0);
         List<LoadSample> moving = new ArrayList<>();
         for (LoadSample sample : window) {
             moving.add(sample);
             moving.removeIf(old -> !old.at().isAfter(sample.at().minus(length)));
-            most = Math.max(most, usual(moving));
+            most = most.or(usual(moving));
         }
         return most;
-    }
-
-    private static String cpus(double count) {
-        return String.format(Locale.ROOT, "%.2f cpu", count);
     }
 
     private static String seconds(Duration duration) {

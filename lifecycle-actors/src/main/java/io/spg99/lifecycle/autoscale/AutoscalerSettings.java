@@ -7,12 +7,14 @@ import java.time.Duration;
  * How the autoscaler decides; see {@code spg99.lifecycle.autoscaler} in reference.conf.
  *
  * @param upAfter    a load must have lasted this long before a larger profile is chosen
- * @param upAt       share of the profile's processors above which a writer is short of them
- * @param roomAt     share of the next profile's processors that the load may take up at most, when it is chosen
+ * @param upAt       share of the profile's processors, or memory, above which a writer is short of them
+ * @param roomAt     share of the next profile's that the load may take up at most, when it is chosen
  * @param downAfter  a writer must have been idle enough for this long before a smaller profile is chosen
- * @param downAt     share of the smaller profile's processors below which the load must have stayed
+ * @param downAt     share of the smaller profile's below which the load must have stayed
+ * @param missesAt   blocks a second that reads wait for, above which a full cache is too small
  */
-public record AutoscalerSettings(Duration upAfter, double upAt, double roomAt, Duration downAfter, double downAt) {
+public record AutoscalerSettings(
+        Duration upAfter, double upAt, double roomAt, Duration downAfter, double downAt, double missesAt) {
 
     public AutoscalerSettings {
         if (upAt <= downAt || roomAt <= downAt || upAfter.compareTo(downAfter) > 0) {
@@ -29,6 +31,7 @@ public record AutoscalerSettings(Duration upAfter, double upAt, double roomAt, D
                 config.getDouble("up-at"),
                 config.getDouble("room-at"),
                 config.getDuration("down-after"),
-                config.getDouble("down-at"));
+                config.getDouble("down-at"),
+                config.getDouble("misses-at"));
     }
 }

@@ -14,6 +14,7 @@ import io.spg99.gateway.pool.PoolsCommand;
 import io.spg99.gateway.pool.PoolsEvent;
 import io.spg99.lifecycle.LifecycleMessage;
 import io.spg99.lifecycle.autoscale.Autoscaler;
+import io.spg99.lifecycle.autoscale.Capacity;
 import io.spg99.lifecycle.database.DatabaseState.Absent;
 import io.spg99.lifecycle.database.DatabaseState.Existing;
 import io.spg99.lifecycle.database.DatabaseState.Gone;
@@ -1702,20 +1703,16 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     /** Looks every second whether another profile would do better; only between handoffs. */
     private Effect<DatabaseEvent, DatabaseState> onLoad(Existing database, GenerationEvent.Load load) {
         life.load
-                .add(load.generation(), load.cpu(), life.queue, now())
-                .ifPresent(sample -> log(() -> context.getLog()
-                        .debug(
-                                "load: generation={} cpus={} waiting={}",
-                                load.generation(),
-                                sample.cpus(),
-                                sample.waiting())));
+                .add(load, life.queue, now())
+                .ifPresent(sample ->
+                        log(() -> context.getLog().debug("load: generation={} {}", load.generation(), sample)));
         if (database.lifecycle() != Lifecycle.READY || database.scaleState() != ScaleState.STEADY) {
             return Effect().none();
         }
         Autoscaler.Decision decision = Autoscaler.decide(
                 services.autoscaler(),
                 database.spec().tunables(),
-                profile -> services.profiles().apply(profile).cpus(),
+                profile -> capacity(services.profiles().apply(profile)),
                 database.chosenProfile(),
                 life.load.samples(),
                 now());
@@ -1723,6 +1720,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return decision.profile().isPresent()
                 ? choose(database, decision.profile().get(), decision.explanation())
                 : Effect().none();
+    }
+
+    private static Capacity capacity(io.spg99.compute.generation.Profile profile) {
+        return new Capacity(profile.cpus(), profile.memoryMb() - profile.sharedBuffersMb());
     }
 
     // ---- handoff ------------------------------------------------------------------------------------------------

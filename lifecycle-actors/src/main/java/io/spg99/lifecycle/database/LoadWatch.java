@@ -1,5 +1,6 @@
 package io.spg99.lifecycle.database;
 
+import io.spg99.compute.generation.GenerationEvent;
 import io.spg99.lifecycle.autoscale.LoadSample;
 import java.time.Duration;
 import java.time.Instant;
@@ -11,7 +12,7 @@ import java.util.Optional;
 /** What one writer has used: samples made of the growing sums that it reports. Bounded by the length of what is looked at. */
 final class LoadWatch {
 
-    private record Reported(int generation, Duration cpu, Instant at) {}
+    private record Reported(GenerationEvent.Load load, Instant at) {}
 
     private final Duration kept;
     private final Deque<LoadSample> samples = new ArrayDeque<>();
@@ -21,26 +22,30 @@ final class LoadWatch {
         this.kept = kept;
     }
 
-    /**
-     * @param cpu processor time of all processes of {@code generation} so far
-     * @return the sample that this makes; none is made of the first that a generation reports
-     */
-    Optional<LoadSample> add(int generation, Duration cpu, int waiting, Instant now) {
+    /** @return the sample that this makes; none is made of the first that a generation reports */
+    Optional<LoadSample> add(GenerationEvent.Load load, int waiting, Instant now) {
         Optional<LoadSample> made = Optional.empty();
-        if (last.filter(before -> before.generation() == generation).isEmpty()) {
+        if (last.filter(before -> before.load().generation() == load.generation())
+                .isEmpty()) {
             samples.clear();
         } else {
             Reported before = last.get();
-            double elapsed = Duration.between(before.at(), now).toNanos();
+            double elapsed = Duration.between(before.at(), now).toNanos() / 1e9;
             if (elapsed <= 0) {
                 return made;
             }
-            double used = Math.max(0, cpu.minus(before.cpu()).toNanos());
-            LoadSample sample = new LoadSample(now, used / elapsed, waiting);
+            double used = Math.max(0, load.cpu().minus(before.load().cpu()).toNanos() / 1e9);
+            boolean evicts = load.evicted() > before.load().evicted();
+            LoadSample sample = new LoadSample(
+                    now,
+                    used / elapsed,
+                    load.memory() / (double) (1 << 20),
+                    waiting,
+                    evicts ? Math.max(0, load.misses() - before.load().misses()) / elapsed : 0);
             samples.addLast(sample);
             made = Optional.of(sample);
         }
-        last = Optional.of(new Reported(generation, cpu, now));
+        last = Optional.of(new Reported(load, now));
         while (!samples.isEmpty() && samples.getFirst().at().isBefore(now.minus(kept))) {
             samples.removeFirst();
         }

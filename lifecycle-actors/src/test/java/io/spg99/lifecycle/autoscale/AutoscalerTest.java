@@ -18,6 +18,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.IntToDoubleFunction;
 import java.util.stream.Collectors;
@@ -36,14 +37,25 @@ class AutoscalerTest {
 
     private record StepTaken(int second, Profile to) {}
 
-    private static final Map<Profile, Double> CPUS = Arrays.stream(Profile.values())
-            .collect(Collectors.toMap(
-                    Function.identity(),
-                    profile -> io.spg99.compute.generation.Profile.named(profile.name(), ConfigFactory.load())
-                            .cpus()));
+    private static final Map<Profile, Capacity> CAPACITIES = Arrays.stream(Profile.values())
+            .collect(Collectors.toMap(Function.identity(), profile -> {
+                io.spg99.compute.generation.Profile size =
+                        io.spg99.compute.generation.Profile.named(profile.name(), ConfigFactory.load());
+                return new Capacity(size.cpus(), size.memoryMb() - size.sharedBuffersMb());
+            }));
 
-    private static double cpus(Profile profile) {
-        return CPUS.getOrDefault(profile, 0.0);
+    private static Capacity capacity(Profile profile) {
+        return Objects.requireNonNull(CAPACITIES.get(profile));
+    }
+
+    /** The decision after a load that was the same for a while. */
+    private static Autoscaler.Decision after(
+            int seconds, Profile current, double memoryMb, int waiting, double misses) {
+        List<LoadSample> samples = new ArrayList<>();
+        for (int second = 0; second <= seconds; second++) {
+            samples.add(new LoadSample(START.plusSeconds(second), 0.1, memoryMb, waiting, misses));
+        }
+        return Autoscaler.decide(SETTINGS, ALL, AutoscalerTest::capacity, current, samples, START.plusSeconds(seconds));
     }
 
     /**
@@ -61,14 +73,14 @@ class AutoscalerTest {
         for (int second = 0; second < seconds; second++) {
             Instant now = START.plusSeconds(second);
             double wanted = demand.applyAsDouble(second);
-            double used = enforced ? Math.min(wanted, cpus(current)) : wanted;
-            samples.add(new LoadSample(now, used, 0));
+            double used = enforced ? Math.min(wanted, capacity(current).cpus()) : wanted;
+            samples.add(new LoadSample(now, used, 50, 0, 0));
             samples.removeIf(old -> old.at().isBefore(now.minus(SETTINGS.downAfter())));
             if (second < quietUntil) {
                 continue;
             }
             Autoscaler.Decision decision =
-                    Autoscaler.decide(SETTINGS, policy, AutoscalerTest::cpus, current, samples, now);
+                    Autoscaler.decide(SETTINGS, policy, AutoscalerTest::capacity, current, samples, now);
             if (decision.profile().isPresent()) {
                 current = decision.profile().get();
                 steps.add(new StepTaken(second, current));
@@ -211,27 +223,45 @@ class AutoscalerTest {
         assertEquals(List.of(), run(off, Profile.L1, 300, false, second -> 7));
         assertEquals(
                 "autoscale is off",
-                Autoscaler.decide(SETTINGS, off, AutoscalerTest::cpus, Profile.L1, List.of(), START)
+                Autoscaler.decide(SETTINGS, off, AutoscalerTest::capacity, Profile.L1, List.of(), START)
                         .explanation());
     }
 
     @Test
     void givenClientsThatWait_whenProcessorsAreIdle_thenUp() {
+        assertEquals(Optional.of(Profile.L2), after(9, Profile.L1, 50, 5, 0).profile());
+    }
+
+    @Test
+    void givenProcessesThatNeedMemory_whenItIsNearlyAllOfTheProfile_thenUpAsFarAsItTakesAndDownWhenItIsGone() {
+        Autoscaler.Decision up = after(9, Profile.L1, 1000, 0, 0);
+        assertEquals(Optional.of(Profile.L3), up.profile(), "1000 MB are more than 0.7 of 896 MB");
+        assertTrue(up.explanation().contains("1000 MB of 480 MB"), up::explanation);
+        assertEquals(Optional.empty(), after(90, Profile.L3, 600, 0, 0).profile(), "more than half of 896 MB");
+        assertEquals(Optional.of(Profile.L2), after(90, Profile.L3, 100, 0, 0).profile());
+    }
+
+    @Test
+    void givenAFullCacheThatMissesAllTheTime_thenUpByOneAndNeverDown() {
+        Autoscaler.Decision up = after(9, Profile.L1, 50, 0, 1000);
+        assertEquals(Optional.of(Profile.L2), up.profile());
+        assertTrue(up.explanation().contains("cache is too small"), up::explanation);
+        Tunables bounded = new Tunables(Duration.ofMinutes(5), true, Profile.L1, Profile.L2, PoolMode.TRANSACTION);
         List<LoadSample> samples = new ArrayList<>();
-        for (int second = 0; second < 10; second++) {
-            samples.add(new LoadSample(START.plusSeconds(second), 0.1, 5));
+        for (int second = 0; second <= 90; second++) {
+            samples.add(new LoadSample(START.plusSeconds(second), 0.01, 50, 0, second % 10 == 0 ? 0 : 1000));
         }
         assertEquals(
-                Profile.L2,
-                Autoscaler.decide(SETTINGS, ALL, AutoscalerTest::cpus, Profile.L1, samples, START.plusSeconds(9))
-                        .profile()
-                        .orElseThrow());
+                Optional.empty(),
+                Autoscaler.decide(
+                                SETTINGS, bounded, AutoscalerTest::capacity, Profile.L2, samples, START.plusSeconds(90))
+                        .profile());
     }
 
     @Test
     void settingsThatWouldFlapAreRefused() {
         assertThrows(
                 IllegalArgumentException.class,
-                () -> new AutoscalerSettings(Duration.ofSeconds(4), 0.5, 0.7, Duration.ofSeconds(60), 0.6));
+                () -> new AutoscalerSettings(Duration.ofSeconds(4), 0.5, 0.7, Duration.ofSeconds(60), 0.6, 200));
     }
 }

@@ -299,7 +299,7 @@ class HandoffTest {
         world.accepted();
         for (int second = 0; second < 8; second++) {
             world.timePasses(Duration.ofSeconds(1));
-            world.say(new GenerationEvent.Load(2, Duration.ofMillis(600L * second)));
+            world.say(new GenerationEvent.Load(2, Duration.ofMillis(600L * second), 100L << 20, 0, 0));
         }
         await("chosen")
                 .until(() -> world.written().stream()
@@ -319,7 +319,7 @@ class HandoffTest {
         world.say(new PoolsEvent.Queue(3));
         for (int second = 0; second < 8; second++) {
             world.timePasses(Duration.ofSeconds(1));
-            world.say(new GenerationEvent.Load(2, Duration.ofMillis(10L * second)));
+            world.say(new GenerationEvent.Load(2, Duration.ofMillis(10L * second), 100L << 20, 0, 0));
         }
         await("chosen")
                 .until(() -> world.written().stream()

@@ -6,8 +6,13 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 
-/** What processes have used of the processors, from Linux's {@code /proc}. */
-final class ProcessTimes {
+/**
+ * What a server's processes use, from Linux's {@code /proc}.
+ *
+ * @param cpu    processor time since the server started, of those that have ended too
+ * @param memory bytes of their own, now: what they share with others, {@code shared_buffers} for instance, is not counted
+ */
+record ServerUsage(Duration cpu, long memory) {
 
     /** Of user space: the kernel counts in these whatever it works with itself. */
     private static final int TICKS_PER_SECOND = 100;
@@ -17,35 +22,52 @@ final class ProcessTimes {
 
     private static final int CSTIME = 14;
 
-    private ProcessTimes() {}
+    /** Fields of {@code /proc/<pid>/statm}, in pages. */
+    private static final int RESIDENT = 1;
+
+    private static final int SHARED = 2;
+
+    private static final int PAGE = 4096;
 
     /**
      * Of a process, its children, and the children that have ended: what a postmaster and its server have used. Empty if the
      * process is gone, or there is no {@code /proc}.
      */
-    static Optional<Duration> ofTree(long pid) {
+    static Optional<ServerUsage> ofTree(long pid) {
         Path proc = Path.of("/proc", Long.toString(pid));
         try {
             long ticks = ticks(proc, CSTIME);
+            long pages = ownPages(proc);
             String children = Files.readString(
                     proc.resolve("task").resolve(Long.toString(pid)).resolve("children"));
             for (String child : children.split(" ", -1)) {
                 if (!child.isBlank()) {
-                    ticks += ofChild(Path.of("/proc", child.strip()));
+                    Path its = Path.of("/proc", child.strip());
+                    ticks += orGone(() -> ticks(its, UTIME + 1));
+                    pages += orGone(() -> ownPages(its));
                 }
             }
-            return Optional.of(Duration.ofMillis(ticks * 1000 / TICKS_PER_SECOND));
+            return Optional.of(new ServerUsage(Duration.ofMillis(ticks * 1000 / TICKS_PER_SECOND), pages * PAGE));
         } catch (IOException e) {
             return Optional.empty();
         }
     }
 
-    private static long ofChild(Path proc) {
+    private interface Figure {
+        long read() throws IOException;
+    }
+
+    private static long orGone(Figure figure) {
         try {
-            return ticks(proc, UTIME + 1);
+            return figure.read();
         } catch (IOException e) {
-            return 0; // it has ended meanwhile: the next time it is one of those
+            return 0; // it has ended meanwhile: the next time its processor time is in its parent's
         }
+    }
+
+    private static long ownPages(Path proc) throws IOException {
+        String[] fields = Files.readString(proc.resolve("statm")).split(" ", -1);
+        return Long.parseLong(fields[RESIDENT]) - Long.parseLong(fields[SHARED]);
     }
 
     /** @param last the last of the times that count: own user and system time, then those of ended children */

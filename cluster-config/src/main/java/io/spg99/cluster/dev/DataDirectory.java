@@ -237,7 +237,11 @@ public final class DataDirectory implements AutoCloseable {
     private static void deleteAllBut(Path root, String kept) throws IOException {
         Path postgres = root.resolve("postgres");
         if (Files.isSymbolicLink(postgres) && Files.isDirectory(postgres)) {
-            FileTree.delete(Files.readSymbolicLink(postgres));
+            Path outside = Files.readSymbolicLink(postgres).normalize();
+            // Where we have put it. Anybody may have put a link there.
+            if (SYSTEM_STATE.equals(outside.getParent())) {
+                FileTree.delete(outside);
+            }
         }
         try (Stream<Path> content = Files.list(root)) {
             for (Path path : content.toList()) {

@@ -17,7 +17,6 @@ import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryNotEmptyException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -579,13 +578,12 @@ public class ComputeNode implements AutoCloseable {
             return pgdata;
         }
         Path directory = user.createShortPrivateDirectory();
-        user.writePrivate(pgdata.resolve(SOCKET_DIRECTORY), directory.toString().getBytes(StandardCharsets.UTF_8));
+        user.record(pgdata.resolve(SOCKET_DIRECTORY), directory);
         return directory;
     }
 
     private static Optional<Path> recordedSocketDirectory(Path pgdata) throws IOException {
-        Path file = pgdata.resolve(SOCKET_DIRECTORY);
-        return Files.exists(file) ? Optional.of(Path.of(Files.readString(file))) : Optional.empty();
+        return OsUser.recorded(pgdata.resolve(SOCKET_DIRECTORY));
     }
 
     private static String fileName(String databaseId) {

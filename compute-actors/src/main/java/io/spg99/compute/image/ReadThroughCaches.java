@@ -23,8 +23,6 @@ import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.SecureRandom;
 import java.time.Duration;
@@ -184,7 +182,7 @@ public final class ReadThroughCaches implements AutoCloseable {
         } else {
             shared = user.createShortPrivateDirectory();
         }
-        user.writePrivate(directory.resolve(RECORD), shared.toString().getBytes(StandardCharsets.UTF_8));
+        user.record(directory.resolve(RECORD), shared);
     }
 
     /** What a server over a directory that was laid out must have in its environment. */
@@ -193,8 +191,7 @@ public final class ReadThroughCaches implements AutoCloseable {
     }
 
     private static Optional<Path> shared(Path directory) throws IOException {
-        Path file = directory.resolve(RECORD);
-        return Files.exists(file) ? Optional.of(Path.of(Files.readString(file))) : Optional.empty();
+        return OsUser.recorded(directory.resolve(RECORD));
     }
 
     private static Path requireShared(Path directory) throws IOException {

@@ -107,7 +107,7 @@ class ProgramKilledIT {
         user = tenant.path("pg_user").asText();
         password = tenant.path("pg_password").asText();
         Set<String> clean = files();
-        long[] back = new long[Rounds.of(5, 50)];
+        long[] back = new long[Rounds.of(3, 50)];
         for (int round = 0; round < back.length; round++) {
             String context = "seed=" + SEED + " round=" + round;
             List<Known> databases = begin(round);

@@ -24,8 +24,17 @@ public final class FileTree {
 
     private FileTree() {}
 
-    /** Removes a directory and all it holds, following no links; one that does not exist is no error. */
+    /**
+     * Removes a directory and all it holds, following no links; one that does not exist is no error.
+     *
+     * @throws IllegalArgumentException if it is the root of the file system, or a path without a name, which is the working directory:
+     *     nobody can mean that
+     */
     public static void delete(Path root) throws IOException {
+        Path plain = root.normalize();
+        if (plain.getNameCount() == 0 || plain.toString().isEmpty()) {
+            throw new IllegalArgumentException("not a directory to be removed: path='" + root + "'");
+        }
         if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS)) {
             return;
         }

@@ -3,6 +3,7 @@ package io.spg99.storage.postgres;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.SeekableByteChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -14,6 +15,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -166,6 +168,27 @@ public record OsUser(String name, int uid, int gid, boolean switched) {
             channel.write(ByteBuffer.wrap(content));
         }
         own(file);
+    }
+
+    /** Writes down where {@code directory} is, for {@link #recorded}. */
+    public void record(Path file, Path directory) throws IOException {
+        writePrivate(file, (directory.toAbsolutePath() + "\n").getBytes(StandardCharsets.UTF_8));
+    }
+
+    /**
+     * The directory that {@link #record} has written down. Whoever wrote may have been killed in the middle: half a path names another
+     * directory, and nothing at all the working directory, which nobody must take for one of ours and remove.
+     *
+     * @return empty if there is no record, or no whole one
+     */
+    public static Optional<Path> recorded(Path file) throws IOException {
+        if (!Files.exists(file)) {
+            return Optional.empty();
+        }
+        String line = Files.readString(file);
+        return line.startsWith("/") && line.indexOf('\n') == line.length() - 1
+                ? Optional.of(Path.of(line.strip()))
+                : Optional.empty();
     }
 
     private static int ownUid() throws IOException {

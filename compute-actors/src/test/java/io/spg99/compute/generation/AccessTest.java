@@ -159,8 +159,9 @@ class AccessTest {
         TestDatabase database = new TestDatabase(KIT, "app", "tnt_test", "d".repeat(90));
         TestDatabase.Run generation = database.start(2);
         generation.configured();
-        java.nio.file.Path sockets = java.nio.file.Path.of(java.nio.file.Files.readString(
-                database.run.resolve(database.id).resolve("2").resolve("spg99_socket_directory")));
+        java.nio.file.Path sockets = io.spg99.storage.postgres.OsUser.recorded(
+                        database.run.resolve(database.id).resolve("2").resolve("spg99_socket_directory"))
+                .orElseThrow();
         assertTrue(java.nio.file.Files.isDirectory(sockets));
 
         assertTrue(generation.stop().orderly());

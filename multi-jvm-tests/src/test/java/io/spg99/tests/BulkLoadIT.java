@@ -6,10 +6,12 @@ import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.DevProcess;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 
 class BulkLoadIT {
 
     @Test
+    @EnabledIfSystemProperty(named = "spg99.long", matches = "true", disabledReason = "15 s: mvn verify -Plong")
     void givenALoadThatOutrunsTheSafekeepers_whenItCommits_thenItsWalIsRemovedAndAllOfItIsThereAfterAWake()
             throws Exception {
         Path directory = DevProcess.temporaryDirectory();

@@ -131,6 +131,7 @@ class SafekeeperProcessesIT {
 
     /** Frozen in mid-stream: its connection to the writer stays until that gives it up. */
     @Test
+    @EnabledIfSystemProperty(named = "spg99.long", matches = "true", disabledReason = "24 s: mvn verify -Plong")
     void givenAFrozenSafekeeper_whenALoadGoesOn_thenItsWalIsNotKeptAndItFillsUpFromAPeer() throws Exception {
         try (DevProcess dev = startEverything()) {
             safekeepers.values().forEach(SafekeeperProcess::awaitReady);
@@ -161,6 +162,7 @@ class SafekeeperProcessesIT {
 
     /** What must not happen: the slot is dropped while nobody takes WAL. The transaction is lost, the database is not. */
     @Test
+    @EnabledIfSystemProperty(named = "spg99.long", matches = "true", disabledReason = "16 s: mvn verify -Plong")
     void givenAWriterThatRemovedWhatNobodyHas_whenTheSafekeepersComeBack_thenItIsReplaced() throws Exception {
         try (DevProcess dev = startEverything()) {
             safekeepers.values().forEach(SafekeeperProcess::awaitReady);

@@ -15,17 +15,22 @@
  * on its standard input for settings, a line name=value each, up to an empty line. Meanwhile its directory may be renamed and
  * pg_control exchanged for another of the same making.
  *
+ * And it spares the first connection of such a server the making of PostgreSQL's relation cache files, where those are known that
+ * the last server left when it had shut down: PostgreSQL removes them at every start, in case there is WAL to be replayed.
+ *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
  * not change within a major version; the magic block makes PostgreSQL refuse this library in any other one, and
  * _PG_init checks what it can before it touches anything. Refusing to load means that the server does not start.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -67,6 +72,10 @@ typedef struct
     const char *filename;
     int lineno;
     const char *funcname;
+    const char *domain;
+    const char *context_domain;
+    int sqlerrcode;
+    char *message;
 } ErrorData;
 
 typedef void (*emit_log_hook_type)(ErrorData *edata);
@@ -193,6 +202,7 @@ static ClientAuthentication_hook_type next_authentication_hook;
 static shmem_startup_hook_type next_shmem_startup_hook;
 static char *shared_control; /* in shared memory; set while the postmaster is to be held */
 static bool promote_when_replayed = false;
+static bool was_held = false;
 
 static void
 refuse(const char *reason)
@@ -238,6 +248,43 @@ request_promotion(void)
     raise(SIGUSR2);
 }
 
+#define RELATION_CACHE "pg_internal.init"
+#define LEFT RELATION_CACHE ".left"
+
+/* A file that is not there is not needed. */
+static void
+give_back(const char *directory)
+{
+    char from[64];
+    char to[64];
+
+    if (snprintf(from, sizeof(from), "%s/" LEFT, directory) < (int) sizeof(from) &&
+        snprintf(to, sizeof(to), "%s/" RELATION_CACHE, directory) < (int) sizeof(to))
+        rename(from, to);
+}
+
+/*
+ * Runs in the startup process when there was nothing to replay after the checkpoint: the catalogs are those that the files were
+ * made from. What was left by the server before has other names until then, as PostgreSQL removes the files before it looks.
+ */
+static void
+give_back_relation_cache(void)
+{
+    DIR *base = opendir("base");
+    struct dirent *database;
+    char directory[64];
+
+    give_back("global");
+    while (base != NULL && (database = readdir(base)) != NULL)
+    {
+        if (database->d_name[0] != '.' &&
+            snprintf(directory, sizeof(directory), "base/%s", database->d_name) < (int) sizeof(directory))
+            give_back(directory);
+    }
+    if (base != NULL)
+        closedir(base);
+}
+
 static void hold_recovery(void);
 
 static void
@@ -256,6 +303,9 @@ guard_emit_log(ErrorData *edata)
         hold_recovery();
     if (promote_when_replayed && edata->funcname != NULL && strcmp(edata->funcname, "InitWalRecovery") == 0)
         request_promotion();
+    if (was_held && edata->funcname != NULL && strcmp(edata->funcname, "PerformWalRecovery") == 0 &&
+        edata->message != NULL && strcmp(edata->message, "redo is not required") == 0)
+        give_back_relation_cache();
     if (next_emit_log_hook)
         next_emit_log_hook(edata);
 }
@@ -355,6 +405,7 @@ hold_recovery(void)
     }
     read_control_file(control);
     promote_when_replayed = true;
+    was_held = true;
 }
 
 EXPORT void _PG_init(void);

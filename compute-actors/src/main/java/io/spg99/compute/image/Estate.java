@@ -28,7 +28,8 @@ import org.slf4j.LoggerFactory;
 
 /**
  * What a writer that stopped in order leaves to the next one besides its WAL: the statistics file, which PostgreSQL writes when
- * it shuts down, and the free space maps that changed, which it does not write to the WAL. One object,
+ * it shuts down, its relation cache files, which the first connection would have to make anew, and the free space maps that
+ * changed, which it does not write to the WAL. One object,
  * {@code timelines/<id>/estate/<end>-<generation>}, of use to a generation that begins at exactly that end of the WAL and to no other.
  */
 final class Estate {
@@ -36,6 +37,11 @@ final class Estate {
     private static final Logger LOG = LoggerFactory.getLogger(Estate.class);
 
     private static final String STATISTICS = "pg_stat/pgstat.stat";
+    private static final Pattern RELATION_CACHE = Pattern.compile("(base/[0-9]+|global)/pg_internal\\.init");
+
+    /** So PostgreSQL does not remove it at its start; the guard takes it away if there is nothing to replay. */
+    private static final String LEFT = ".left";
+
     private static final Pattern FREE_SPACE_MAP = Pattern.compile("(base/[0-9]+|global)/[0-9]+_fsm(\\.[0-9]+)?");
 
     /** Of all that is left: it delays the stop. Beyond it are the free space maps of some 50 GB of changed tables. */
@@ -83,24 +89,29 @@ final class Estate {
         }
     }
 
-    /** The statistics first, then the free space maps that were written since the server was configured. */
+    private static boolean is(Pattern kind, Path pgdata, Path file) {
+        return kind.matcher(pgdata.relativize(file).toString()).matches();
+    }
+
+    /** In the order of their worth; of the free space maps those that were written since the server was configured. */
     private List<Path> changed(Path pgdata) throws IOException {
         FileTime since = Files.getLastModifiedTime(pgdata.resolve("pg_hba.conf"));
         Path statistics = pgdata.resolve(STATISTICS);
         try (Stream<Path> base = Files.walk(pgdata.resolve("base"));
                 Stream<Path> global = Files.walk(pgdata.resolve("global"))) {
-            List<Path> maps = Stream.concat(base, global)
-                    .filter(file -> FREE_SPACE_MAP
-                            .matcher(pgdata.relativize(file).toString())
-                            .matches())
-                    .toList();
+            List<Path> files = Stream.concat(base, global).toList();
             List<Path> found = new ArrayList<>();
             if (Files.exists(statistics)) {
                 found.add(statistics);
             }
-            for (Path map : maps) {
-                if (isChanged(pgdata, map, since)) {
-                    found.add(map);
+            for (Path file : files) {
+                if (is(RELATION_CACHE, pgdata, file)) {
+                    found.add(file);
+                }
+            }
+            for (Path file : files) {
+                if (is(FREE_SPACE_MAP, pgdata, file) && isChanged(pgdata, file, since)) {
+                    found.add(file);
                 }
             }
             return found;
@@ -126,10 +137,13 @@ final class Estate {
                 new TarArchiveInputStream(new ZstdInputStream(new BufferedInputStream(objects.open(key))))) {
             for (TarArchiveEntry entry = tar.getNextEntry(); entry != null; entry = tar.getNextEntry()) {
                 String name = entry.getName();
-                if (!name.equals(STATISTICS) && !FREE_SPACE_MAP.matcher(name).matches()) {
+                boolean relationCache = RELATION_CACHE.matcher(name).matches();
+                if (!name.equals(STATISTICS)
+                        && !relationCache
+                        && !FREE_SPACE_MAP.matcher(name).matches()) {
                     throw new IOException("unexpected entry: object=" + key + " entry=" + name);
                 }
-                Path file = pgdata.resolve(name);
+                Path file = pgdata.resolve(relationCache ? name + LEFT : name);
                 // A database that was made since has no directory before its WAL is replayed.
                 Path parent = file.getParent();
                 if (parent != null && Files.isDirectory(parent, LinkOption.NOFOLLOW_LINKS)) {

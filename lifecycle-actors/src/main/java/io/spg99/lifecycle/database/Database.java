@@ -46,6 +46,7 @@ import io.spg99.storage.pageserver.PageserverReply;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
 import io.spg99.storage.wal.Lsn;
 import java.nio.file.Path;
@@ -92,8 +93,8 @@ import org.slf4j.MDC;
  *
  * <pre>
  * wake    GenerationStarting(g) -> generation spawned, quorum Prepare(g) -> Recover -> Accepting -> quorum Follow(g)
- *         (and pools WriterComing, so that Gateways connect meanwhile)
- *         -> Configured and Following, in either order -> GenerationReady(g) -> pools WriterReady
+ *         and, once Configured, pools WriterReady (before that WriterComing, so that Gateways connect meanwhile)
+ *         -> Following -> GenerationReady(g)
  * stop    StoppingStarted -> pools WriterGone -> generation Stop -> Ended -> quorum Release(g) -> GenerationEnded
  * delete  DeletionStarted -> generation killed -> quorum Delete -> object storage -> catalog -> DatabaseDeleted
  * </pre>
@@ -255,9 +256,39 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         /** The quorum could not be reached; the same generation is prepared again after a while. */
         record AwaitingQuorum(int generation, String reason) implements Attempt {}
 
-        /** The compute is starting. */
-        record Starting(int generation, Optional<WriterAddress> accepting, boolean following, OptionalInt configured)
-                implements Attempt {}
+        /**
+         * The compute is starting. Its promises hold, so what it has recovered is in the quorum and is the newest there is.
+         *
+         * @param open the pools have it: clients may use it
+         */
+        record Starting(
+                int generation,
+                Optional<WriterAddress> accepting,
+                boolean following,
+                OptionalInt configured,
+                boolean open)
+                implements Attempt {
+
+            Starting(int generation) {
+                this(generation, Optional.empty(), false, OptionalInt.empty(), false);
+            }
+
+            Starting accepts(WriterAddress writer) {
+                return new Starting(generation, Optional.of(writer), following, configured, open);
+            }
+
+            Starting follows() {
+                return new Starting(generation, accepting, true, configured, open);
+            }
+
+            Starting configured(int version) {
+                return new Starting(generation, accepting, following, OptionalInt.of(version), open);
+            }
+
+            Starting opens() {
+                return new Starting(generation, accepting, following, configured, true);
+            }
+        }
 
         /** The compute is being killed, for {@code reason}. */
         record Killing(int generation, String reason) implements Attempt {}
@@ -265,6 +296,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         /** Waiting for the time of the next attempt. */
         record BackingOff() implements Attempt {}
     }
+
+    /**
+     * The next generation's promises were asked for when the last one had ended: a wake need not wait for them. Whoever wrote that
+     * end may use the number after it, and nobody else does ({@link Life#skipped}).
+     *
+     * @param prepared empty until they hold
+     */
+    private record Ahead(int generation, Optional<QuorumReply.Prepared> prepared) {}
 
     /** What a deletion removes, in this order. */
     private enum Removal {
@@ -286,6 +325,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
         boolean projectAgain;
         Attempt attempt = Attempt.None.INSTANCE;
+        /** Present only while there is no writer. */
+        Optional<Ahead> ahead = Optional.empty();
+        /** Numbers after the last generation's that promises may have been asked for, by this life or one before: 0 or 1. */
+        int skipped;
         /** Why the writer, which was ready, is being killed. */
         Optional<String> killReason = Optional.empty();
 
@@ -620,7 +663,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         }
         return switch (database.lifecycle()) {
             case STOPPED, ERROR ->
-                startGeneration(database, database.nextGeneration(), "start requested")
+                startGeneration(database, nextGeneration(database), "start requested")
                         .thenRun((DatabaseState state) -> {
                             life.pools.ifPresent(pools -> pools.tell(PoolsCommand.Admit.INSTANCE));
                             start.replyTo().tell(accepted((Existing) state));
@@ -656,7 +699,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             Duration wait = timings.backOff(life.shortLives);
             return none(() -> timers.startSingleTimer(Timer.RETRY, new Elapsed(Timer.RETRY), wait));
         }
-        return startGeneration(database, database.nextGeneration(), "somebody waits");
+        return startGeneration(database, nextGeneration(database), "somebody waits");
+    }
+
+    private int nextGeneration(Existing database) {
+        return life.ahead.map(Ahead::generation).orElseGet(() -> database.nextGeneration() + life.skipped);
     }
 
     /** @param generation larger than any before */
@@ -673,10 +720,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         // asked
         // to promise anything to it.
         spawnIfThereIsNone(database, generation);
+        Optional<Ahead> ahead = life.ahead.filter(asked -> asked.generation() == generation);
+        life.ahead = Optional.empty();
+        ahead.flatMap(Ahead::prepared).ifPresent(this::recover);
         return persist(database, reason, new GenerationStarting(generation, now()))
                 .thenRun((DatabaseState state) -> {
                     wake.ended("persist");
-                    prepare((Existing) state);
+                    life.skipped = 0;
+                    ahead.ifPresentOrElse(asked -> goOn((Existing) state, asked), () -> prepare((Existing) state));
                 });
     }
 
@@ -684,12 +735,53 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private void prepare(Existing database) {
         life.attempt = new Attempt.Preparing(database.generation(), false, List.of());
         spawnIfThereIsNone(database, database.generation());
+        askPromises(database, database.generation());
+        letSnapshotsWait(database);
+    }
+
+    /** The promises hold already, or will soon. */
+    private void goOn(Existing database, Ahead ahead) {
+        Attempt.Preparing preparing =
+                new Attempt.Preparing(ahead.generation(), ahead.prepared().isPresent(), List.of());
+        life.attempt = preparing;
+        letSnapshotsWait(database);
+        ahead.prepared().ifPresent(prepared -> onPrepared(preparing, prepared));
+    }
+
+    private void askPromises(Existing database, int generation) {
         askQuorum(
                 database.made(),
-                replyTo -> new QuorumCommand.Prepare(database.generation(), replyTo, quorumEvents),
+                replyTo -> new QuorumCommand.Prepare(generation, replyTo, quorumEvents),
                 timings.prepareTimeout());
-        // A snapshot that is due can wait: clients do.
+    }
+
+    /** A snapshot that is due can wait: clients do. */
+    private void letSnapshotsWait(Existing database) {
         life.advanced.ifPresent(advanced -> tellPageserver(database, advanced));
+    }
+
+    /**
+     * Whoever wakes the database next need not wait for promises. The number is this life's alone: it wrote that the generation before has
+     * ended, which another life either has read, and takes a larger number, or not, and cannot write anything more.
+     */
+    private void prepareAhead(Existing database, QuorumEvent.Advanced last) {
+        if (last.over()
+                && last.generation() == database.generation()
+                && database.lifecycle() == Lifecycle.STOPPED
+                && life.skipped == 0
+                && !life.leaving) {
+            life.skipped = 1;
+            life.ahead = Optional.of(new Ahead(database.nextGeneration(), Optional.empty()));
+            askPromises(database, database.nextGeneration());
+        }
+    }
+
+    private Effect<DatabaseEvent, DatabaseState> onAheadAnswered(Outcome<?> outcome) {
+        life.ahead = life.ahead
+                .filter(asked -> outcome instanceof Outcome.Ok<?> ok && ok.value() instanceof QuorumReply.Prepared)
+                .map(asked -> new Ahead(
+                        asked.generation(), Optional.of((QuorumReply.Prepared) ((Outcome.Ok<?>) outcome).value())));
+        return Effect().none();
     }
 
     private void spawnIfThereIsNone(Existing database, int generation) {
@@ -788,11 +880,15 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         progressed();
         life.wake.ifPresent(wake -> wake.ended("establish"));
         if (!preparing.recovering()) {
-            recover(new Recovery(prepared.history(), prepared.end(), prepared.sources()));
+            recover(prepared);
         }
-        life.attempt = new Attempt.Starting(prepared.generation(), Optional.empty(), false, OptionalInt.empty());
+        life.attempt = new Attempt.Starting(prepared.generation());
         timers.startSingleTimer(Timer.BOOT_DEADLINE, new Elapsed(Timer.BOOT_DEADLINE), timings.bootDeadline());
         preparing.early().forEach(generationEvents::tell);
+    }
+
+    private void recover(QuorumReply.Prepared prepared) {
+        recover(new Recovery(prepared.history(), prepared.end(), prepared.sources()));
     }
 
     private void recover(Recovery from) {
@@ -855,14 +951,13 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return late(accepting);
         }
         life.wake.ifPresent(ColdStarts.Wake::mark);
-        life.attempt = new Attempt.Starting(
-                starting.generation(), Optional.of(accepting.writer()), starting.following(), starting.configured());
+        life.attempt = starting.accepts(accepting.writer());
         follow(database, accepting.writer());
         life.pools.ifPresent(pools -> tellPoolsWhatComes(pools, database, accepting.writer()));
         return Effect().none();
     }
 
-    /** Before anything holds: whoever waits may connect, and sees nothing until the generation is ready. */
+    /** Before its configuration holds: whoever waits may connect, and sees nothing until then. */
     private static void tellPoolsWhatComes(ActorRef<PoolsCommand> pools, Existing database, WriterAddress writer) {
         pools.tell(new PoolsCommand.WriterComing(database.generation(), location(writer)));
     }
@@ -871,7 +966,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return new WriterLocation(writer.host(), writer.port(), writer.socket().map(Path::toString));
     }
 
-    /** The attempt is given up: if the pools were told of it, that is taken back. */
+    /** The attempt is given up: if the pools were told of it, that is taken back, and clients that were let in are cut off. */
     private void tellPoolsItDoesNotCome() {
         if (life.attempt instanceof Attempt.Starting starting
                 && starting.accepting().isPresent()) {
@@ -890,9 +985,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             Existing database, Attempt.Starting starting, Outcome<?> outcome) {
         if (outcome instanceof Outcome.Ok<?> ok && ok.value() instanceof QuorumReply.Following) {
             life.wake.ifPresent(wake -> wake.ended("follow"));
-            return readyWhenComplete(
-                    database,
-                    new Attempt.Starting(starting.generation(), starting.accepting(), true, starting.configured()));
+            return readyWhenComplete(database, starting.follows());
         }
         return none(() -> killAttempt(starting.generation(), "Safekeepers do not follow: " + Outcome.why(outcome)));
     }
@@ -903,13 +996,20 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             return late(configured);
         }
         life.wake.ifPresent(wake -> wake.measured(configured.phases()));
-        return readyWhenComplete(
-                database,
-                new Attempt.Starting(
-                        starting.generation(),
-                        starting.accepting(),
-                        starting.following(),
-                        OptionalInt.of(configured.version())));
+        return readyWhenComplete(database, open(database, starting.configured(configured.version())));
+    }
+
+    /**
+     * Clients need not wait until Safekeepers follow: what they read is in the quorum, and what they commit waits for it
+     * (W8). Should it come to nothing they are cut off as by any other loss of a writer.
+     */
+    private Attempt.Starting open(Existing database, Attempt.Starting starting) {
+        return starting.accepting()
+                .map(writer -> {
+                    tellPoolsOfWriter(database, writer);
+                    return starting.opens();
+                })
+                .orElse(starting);
     }
 
     private Effect<DatabaseEvent, DatabaseState> readyWhenComplete(Existing database, Attempt.Starting starting) {
@@ -919,17 +1019,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 || starting.accepting().isEmpty()) {
             return Effect().none();
         }
-        WriterAddress writer = starting.accepting().get();
-        // The clients wait for nothing but this. That it is ready is a fact, not a decision: should it never be
-        // written, the
-        // next life starts the next generation as it does after a writer's death.
-        tellPoolsOfWriter(database, writer);
         return persist(
                         database,
                         "writer configured, Safekeepers follow",
                         new GenerationReady(
                                 starting.generation(),
-                                writer,
+                                starting.accepting().get(),
                                 starting.configured().getAsInt(),
                                 now()))
                 .thenRun((DatabaseState state) -> ready((Existing) state));
@@ -1064,8 +1159,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 .thenRun((DatabaseState state) -> {
                     handoff.over();
                     life.stopLater = false;
-                    life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.WriterGone(
-                            cause == StopCause.MOVING ? LeaseEvent.Reason.WRITER_LOST : LeaseEvent.Reason.STOPPED)));
+                    life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.WriterGone(reasonFor(cause))));
                     life.child.ifPresent(child -> child.ref().tell(GenerationCommand.Stop.INSTANCE));
                     timers.startSingleTimer(
                             Timer.STOP_DEADLINE,
@@ -1074,7 +1168,12 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 });
     }
 
+    private static LeaseEvent.Reason reasonFor(StopCause cause) {
+        return cause == StopCause.MOVING ? LeaseEvent.Reason.WRITER_LOST : LeaseEvent.Reason.STOPPED;
+    }
+
     private EffectBuilder<DatabaseEvent, DatabaseState> cancelBoot(Existing database, StopCause cause) {
+        life.pools.ifPresent(pools -> pools.tell(new PoolsCommand.WriterGone(reasonFor(cause))));
         life.attempt = Attempt.None.INSTANCE;
         life.wake = Optional.empty();
         life.wakeLater = false;
@@ -1279,9 +1378,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     life.creators.forEach(creator -> creator.tell(conflict));
                     life.creators.clear();
                     life.pools.ifPresent(pools -> {
-                        if (database.lifecycle() == Lifecycle.READY) {
-                            pools.tell(new PoolsCommand.WriterGone(LeaseEvent.Reason.DELETED));
-                        }
+                        pools.tell(new PoolsCommand.WriterGone(LeaseEvent.Reason.DELETED));
                         pools.tell(refusal());
                     });
                     replyTo.tell(accepted((Existing) state));
@@ -1295,6 +1392,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private void forgetPlans() {
         life.attempt = Attempt.None.INSTANCE;
+        life.ahead = Optional.empty();
         life.wake = Optional.empty();
         life.wakeLater = false;
         progressed();
@@ -1375,6 +1473,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         .thenRun((DatabaseState state) -> asleep())
                         .thenUnstashAll();
             case ABSENT, STOPPED, ERROR, DELETED -> {
+                life.skipped = database.generation() > TimelineBase.CREATION ? 1 : 0;
                 asleep();
                 yield Effect().unstashAll();
             }
@@ -1428,7 +1527,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case DELETING -> none(() -> continueDeletion(database));
             case STOPPED ->
                 life.wakeLater && !life.leaving
-                        ? startGeneration(database, database.nextGeneration(), "the writer before was short-lived")
+                        ? startGeneration(database, nextGeneration(database), "the writer before was short-lived")
                         : late(Timer.RETRY);
             case BOOTING -> onBootRetry(database);
             case ABSENT, READY, STOPPING, ERROR, DELETED -> late(Timer.RETRY);
@@ -1477,6 +1576,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (life.quorum.filter(dead.dead()::equals).isPresent()) {
             log(() -> context.getLog().error("quorum died: spawned again in {}", RESPAWN_AFTER));
             life.quorum = Optional.empty();
+            life.ahead = Optional.empty();
             life.waiting = Optional.empty();
             timers.startSingleTimer(Timer.RESPAWN_QUORUM, new Elapsed(Timer.RESPAWN_QUORUM), RESPAWN_AFTER);
             if (life.attempt instanceof Attempt.Preparing || life.attempt instanceof Attempt.AwaitingQuorum) {
@@ -1516,7 +1616,10 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         life.walEnd = Optional.of(advanced.end());
         life.advanced = Optional.of(advanced);
         handoff.onAdvanced(database, advanced);
-        return none(() -> tellPageserver(database, advanced));
+        return none(() -> {
+            prepareAhead(database, advanced);
+            tellPageserver(database, advanced);
+        });
     }
 
     private void tellPageserver(Existing database, QuorumEvent.Advanced advanced) {
@@ -1617,7 +1720,13 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                     && !database.scaleState().pastTheWriter()) {
                 tellPoolsOfWriter(database, database.writer().orElseThrow());
             } else if (database.lifecycle() == Lifecycle.BOOTING && life.attempt instanceof Attempt.Starting starting) {
-                starting.accepting().ifPresent(writer -> tellPoolsWhatComes(pools, database, writer));
+                starting.accepting().ifPresent(writer -> {
+                    if (starting.open()) {
+                        tellPoolsOfWriter(database, writer);
+                    } else {
+                        tellPoolsWhatComes(pools, database, writer);
+                    }
+                });
             }
             return pools;
         });
@@ -1968,7 +2077,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 handoff.asks()
                         ? take(database, handoff.onQuorum(database, answered.outcome()))
                         : onFollowedAgain(answered.outcome());
-            case ABSENT, STOPPED, STOPPING, ERROR, DELETED -> late(answered);
+            case STOPPED -> onAheadAnswered(answered.outcome());
+            case ABSENT, STOPPING, ERROR, DELETED -> late(answered);
         };
     }
 

@@ -20,8 +20,12 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.storage.quorum.QuorumCommand;
+import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
+import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.WalHistory;
 import java.time.Duration;
+import java.util.List;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
@@ -334,5 +338,80 @@ class DatabaseRecoveryTest {
         world.timePasses(Duration.ofMinutes(5));
         world.expectActivityQuestion().tell(world.activity(0, 0, 1));
         world.shard.expectNoMessage(Duration.ofMillis(50));
+    }
+
+    // ---- promises ahead of a wake -------------------------------------------------------------------------------
+
+    private static final WalHistory LINEAGE =
+            WalHistory.of(1, Samples.BASE.start()).append(2, Samples.BASE.end());
+    private static final QuorumEvent.Advanced LAST =
+            new QuorumEvent.Advanced(2, LINEAGE, new Lsn(5000), List.of(), true);
+
+    /** Generation 2 has run and stopped, and its last WAL is accounted for. */
+    private static World stopped() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        world.accepted();
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.ended(2, "stopped");
+        world.expectRelease(2);
+        world.expectState("stopped");
+        world.say(LAST);
+        return world;
+    }
+
+    @Test
+    void givenPromisesAhead_whenWoken_thenTheComputeRecoversAtOnceAndNobodyIsAskedAgain() {
+        World world = stopped();
+        QuorumCommand.Prepare ahead = world.expectPrepare(3);
+        ahead.replyTo().tell(new QuorumReply.Prepared(3, LINEAGE, new Lsn(5000), List.of()));
+        world.demand();
+        await("generation 3 recovers").until(() -> world.recovering.contains(3));
+        world.following(world.accepting(3));
+        world.configured(3);
+        assertEquals(3, world.expectPools(PoolsCommand.WriterReady.class).generation());
+        world.expectReady(3);
+    }
+
+    @Test
+    void givenPromisesUnderWay_whenWoken_thenTheirAnswerIsWaitedFor() {
+        World world = stopped();
+        QuorumCommand.Prepare ahead = world.expectPrepare(3);
+        world.demand();
+        world.expectWritten(GenerationStarting.class);
+        world.prepared(ahead);
+        world.following(world.accepting(3));
+        world.configured(3);
+        world.expectReady(3);
+    }
+
+    @Test
+    void givenPromisesThatCouldNotBeHad_whenWoken_thenAnotherNumberIsTaken() {
+        World world = stopped();
+        world.expectPrepare(3).replyTo().tell(new QuorumReply.Unavailable("none answers"));
+        world.demand();
+        world.boot(4);
+    }
+
+    @Test
+    void givenAnotherLifeThatMayHaveAskedForPromises_whenWoken_thenItsNumberIsNotUsed() {
+        World world = stopped();
+        world.expectPrepare(3);
+        world.restart();
+        world.demand();
+        world.boot(4);
+    }
+
+    @Test
+    void givenPromisesAhead_whenTheQuorumIsLost_thenAnotherNumberIsTaken() {
+        World world = stopped();
+        QuorumCommand.Prepare ahead = world.expectPrepare(3);
+        ahead.replyTo().tell(new QuorumReply.Prepared(3, LINEAGE, new Lsn(5000), List.of()));
+        world.killQuorum();
+        world.quorum.expectNoMessage(Duration.ofMillis(100));
+        world.demand();
+        world.boot(4);
     }
 }

@@ -117,16 +117,47 @@ class DatabaseTest {
     }
 
     @Test
-    void givenConfiguredFirst_whenTheSafekeepersFollow_thenReady() {
+    void givenConfiguredFirst_whenTheSafekeepersFollow_thenReadyWhileClientsAreInAlready() {
         world.create();
         world.demand();
         world.prepared(world.expectPrepare(2));
         QuorumCommand.Follow follow = world.accepting(2);
         world.expectPools(PoolsCommand.WriterComing.class);
         world.configured(2);
-        world.pools.expectNoMessage(Duration.ofMillis(50));
+        assertEquals(2, world.expectPools(PoolsCommand.WriterReady.class).generation());
+        world.expectState("booting");
         world.following(follow);
+        world.expectReady(2);
+        world.pools.expectNoMessage(Duration.ofMillis(50));
+    }
+
+    @Test
+    void givenClientsThatAreIn_whenTheSafekeepersDoNotFollow_thenTheyAreCutOffAndTheNextGenerationStarts() {
+        world.create();
+        world.demand();
+        world.prepared(world.expectPrepare(2));
+        QuorumCommand.Follow follow = world.accepting(2);
+        world.configured(2);
         world.expectPools(PoolsCommand.WriterReady.class);
+        follow.replyTo().tell(new QuorumReply.Unavailable("none answers"));
+        assertEquals(
+                LeaseEvent.Reason.WRITER_LOST,
+                world.expectPools(PoolsCommand.WriterGone.class).reason());
+        world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.ended(2, "killed");
+        world.expectRelease(2);
+        world.timePasses(Duration.ofSeconds(10));
+        world.expectPrepare(3);
+    }
+
+    @Test
+    void givenPromisesThatDoNotHoldYet_whenTheServerAcceptsAndIsConfigured_thenNobodyIsLetIn() {
+        world.create();
+        world.demand();
+        world.expectPrepare(2);
+        world.say(new GenerationEvent.Accepting(2, Samples.WRITER));
+        world.configured(2);
+        world.pools.expectNoMessage(Duration.ofMillis(50));
     }
 
     @Test
@@ -444,6 +475,7 @@ class DatabaseTest {
         world.database.tell(new Database.Stop(world.replies.getRef()));
         assertEquals("stopping", world.accepted().state());
         world.generation.expectMessage(GenerationCommand.Kill.INSTANCE);
+        world.expectPools(PoolsCommand.WriterGone.class);
         assertEquals(
                 "57P03", world.expectPools(PoolsCommand.Refuse.class).answer().sqlState());
         world.expectPools(PoolsCommand.Admit.class);

@@ -23,6 +23,7 @@ import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Stream;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -150,6 +151,36 @@ class MainJobIT {
             assertEquals(1001, number(connection, "INSERT INTO numbered (v) VALUES ('y') RETURNING id"));
             assertEquals(0, number(connection, "SELECT count(*) FROM volatile"));
         }
+    }
+
+    @Test
+    void givenAnOrderlyStop_whenStarted_thenTheRelationCacheIsThereBeforeAnybodyConnects() throws Exception {
+        Target kept = create("relation_cache", "app", "");
+        try (Connection connection = kept.connect()) {
+            number(connection, "SELECT count(*) FROM pg_class");
+        }
+        dev.api().stop(kept.tenant(), kept.database());
+
+        dev.api().post("/v2/tenants/" + kept.tenant() + "/dbs/" + kept.database() + "/start", "");
+
+        dev.api()
+                .awaitDatabase(
+                        kept.tenant(),
+                        kept.database(),
+                        Duration.ofSeconds(30),
+                        json -> json.path("state").asText().equals("ready"));
+        List<String> caches = new ArrayList<>();
+        for (Path base : PostgresProcesses.directoriesNamed(dev.data(), "base")) {
+            if (base.toString().contains(kept.id())) {
+                try (Stream<Path> files = Files.walk(base)) {
+                    files.map(file -> file.getFileName().toString())
+                            .filter(name -> name.startsWith("pg_internal.init"))
+                            .forEach(caches::add);
+                }
+            }
+        }
+        assertTrue(caches.contains("pg_internal.init"), "kept: " + caches);
+        assertTrue(!caches.contains("pg_internal.init.left"), "not put back: " + caches);
     }
 
     @Test

@@ -7,13 +7,21 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.storage.file.FileTree;
+import io.spg99.storage.postgres.NativeLibrary;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.TestServers;
 import io.spg99.storage.wal.Lsn;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
@@ -34,7 +42,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 class ReadThroughTest {
 
     private static final int BLOCK = RelationFile.BLOCK;
-    private static final RelationFile TABLE = new RelationFile(5, 16384, RelationFile.Fork.MAIN, 0);
+    static final RelationFile TABLE = new RelationFile(5, 16384, RelationFile.Fork.MAIN, 0);
     private static final RelationFile SMALL = new RelationFile(5, 16385, RelationFile.Fork.VISIBILITY_MAP, 0);
     private static final RelationFile SHARED = new RelationFile(0, 1260, RelationFile.Fork.MAIN, 1);
 
@@ -570,6 +578,59 @@ class ReadThroughTest {
             }
         }
         assertTrue(agent.figures().evictedBlocks() > 100, agent.figures().toString());
+    }
+
+    @Test
+    void givenAHelperThatPunchesAndEndsWithoutAnAnswer_whenEvicted_thenNobodyReadsAHoleAndTheNextOneGoesOn()
+            throws Exception {
+        Path real = NativeLibrary.install("spg99_punch", root.resolve("lib")).orElseThrow();
+        Path helper = NativeLibrary.install("spg99_punch", shared).orElseThrow();
+        Files.writeString(helper, "#!/bin/sh\nread -r line\necho \"$line\" | '" + real + "' \"$1\" >/dev/null\n");
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            String all = "read " + fd + " 0 " + 100 * BLOCK;
+            assertEquals(content(0, 100), process.call(all));
+
+            assertThrows(IOException.class, () -> agent.evict(100));
+            assertEquals(content(0, 100), process.call(all));
+
+            Files.copy(real, helper, StandardCopyOption.REPLACE_EXISTING);
+            assertEquals(100, agent.evict(100));
+            assertEquals(content(0, 100), process.call(all));
+        }
+    }
+
+    @Test
+    void givenNoDescriptorsLeft_whenAProcessConnects_thenItWaitsUntilThereAreSome() throws Exception {
+        agent.close();
+        Process node = AgentMain.start(pgdata, shared, 200);
+        try (FileCalls process = process();
+                BufferedReader said = node.inputReader(StandardCharsets.UTF_8);
+                OutputStream told = node.getOutputStream()) {
+            awaitSaid(said, AgentMain.NONE_LEFT);
+            String fd = process.call("open base/5/16384");
+            process.begin("read " + fd + " 0 " + BLOCK);
+            awaitSaid(said, "a process of PostgreSQL is not accepted");
+            assertFalse(process.hasAnswered());
+            told.write('\n');
+            told.flush();
+            assertEquals(content(0, 1), process.end());
+        } finally {
+            node.destroyForcibly();
+        }
+    }
+
+    private static void awaitSaid(BufferedReader said, String text) throws IOException {
+        StringBuilder all = new StringBuilder();
+        String line = said.readLine();
+        while (line != null && !line.contains("agent failed")) {
+            if (line.contains(text)) {
+                return;
+            }
+            all.append(line).append('\n');
+            line = said.readLine();
+        }
+        throw new AssertionError("expected: " + text + " actual: " + all + line);
     }
 
     @Test

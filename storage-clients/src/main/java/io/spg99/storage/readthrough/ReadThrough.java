@@ -104,6 +104,7 @@ public final class ReadThrough implements AutoCloseable {
     private final ServerSocketChannel server;
     private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean evicting = new AtomicBoolean();
+    private final AtomicBoolean saidFull = new AtomicBoolean();
     private final AtomicLong sinceEviction = new AtomicLong();
     private final AtomicLong fetched = new AtomicLong();
     private final AtomicLong ahead = new AtomicLong();
@@ -592,6 +593,9 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private Count count() {
+        if (map.isFull() && saidFull.compareAndSet(false, true)) {
+            LOG.warn("presence map is full, what is written now stays on the disk until the end: pgdata={}", pgdata);
+        }
         long began = System.nanoTime();
         long resident = 0;
         long dirty = 0;

@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.postgres.NativeLibrary;
 import io.spg99.storage.postgres.OsUser;
@@ -27,6 +30,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -37,6 +41,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.slf4j.LoggerFactory;
 
 /** The library and the agent by themselves: processes that do single file calls, over a source that can be held and can fail. */
 class ReadThroughTest {
@@ -443,6 +448,40 @@ class ReadThroughTest {
             assertEquals(0, agent.evict(1000), "an ordinary file from now on");
             assertEquals(bytes(1, 1), process.call("read " + again + " 0 " + BLOCK));
         }
+    }
+
+    @Test
+    void givenAMapWithoutRoom_whenFilesAreMade_thenTheyStayAndItIsSaidOnce() throws Exception {
+        ListAppender<ILoggingEvent> log = new ListAppender<>();
+        log.list = new CopyOnWriteArrayList<>();
+        log.start();
+        Logger logger = (Logger) LoggerFactory.getLogger(ReadThrough.class);
+        logger.addAppender(log);
+        try (FileCalls process = process();
+                FileChannel map = FileChannel.open(shared.resolve("map"), StandardOpenOption.WRITE)) {
+            agent.figures();
+            assertEquals(0, saidFull(log));
+            // As if that many had been made.
+            ByteBuffer added =
+                    ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(0, 16384);
+            map.write(added, 36);
+
+            String fd = process.call("create base/5/16999");
+            assertEquals(Integer.toString(BLOCK), process.call("write " + fd + " 0 " + BLOCK + " 7"));
+            assertEquals(bytes(1, 7), process.call("read " + fd + " 0 " + BLOCK));
+            agent.figures();
+            agent.figures();
+            assertEquals(1, saidFull(log));
+        } finally {
+            logger.detachAppender(log);
+        }
+    }
+
+    /** Agents of tests that are over may still say something. */
+    private static long saidFull(ListAppender<ILoggingEvent> log) {
+        return log.list.stream()
+                .filter(event -> event.getMessage().startsWith("presence map is full"))
+                .count();
     }
 
     @Test

@@ -16,7 +16,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Clock;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneOffset;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -108,11 +111,15 @@ class SnapshotBuilderTest {
                 untouched,
                 Optional.empty(),
                 new SnapshotBuilder.Target(
-                        2, BASE.end().plus(made * 1000L), BASE.end().plus(made * 1000L + 100), 1000 + made, made),
+                        2, BASE.end().plus(made * 1000L), BASE.end().plus(made * 1000L + 100), at(1000 + made), made),
                 root.resolve("scratch"));
         assertTrue(store.publish(manifest));
         assertFalse(Files.exists(root.resolve("scratch")));
         return manifest;
+    }
+
+    private static Clock at(long millis) {
+        return Clock.fixed(Instant.ofEpochMilli(millis), ZoneOffset.UTC);
     }
 
     private void hydrate(Manifest manifest) throws IOException {
@@ -300,5 +307,28 @@ class SnapshotBuilderTest {
         assertEquals(1, objects.list(store.layers()).size(), "one that was never published is gone, too");
         hydrate(three);
         assertRestores(three);
+    }
+    @Test
+    void givenALayerThatWasDeletedMeanwhile_whenPublished_thenItFailsAndThereIsNoSuchSnapshot() throws Exception {
+        Manifest one = next(first(), () -> write(data, "base/16384/16385", blocks(20)));
+        Manifest unpublished = new Manifest(
+                one.timeline(),
+                one.systemIdentifier(),
+                one.segmentSize(),
+                one.image(),
+                one.generation(),
+                one.redo(),
+                one.end().plus(8),
+                one.madeAtMillis(),
+                one.layers(),
+                one.directories(),
+                one.files());
+        String layer = store.layerKey(one.layers().getFirst().name());
+        objects.delete(layer);
+
+        IOException e = assertThrows(IOException.class, () -> store.publish(unpublished));
+
+        assertTrue(String.valueOf(e.getMessage()).contains(layer), e.getMessage());
+        assertEquals(one, store.newest().orElseThrow());
     }
 }

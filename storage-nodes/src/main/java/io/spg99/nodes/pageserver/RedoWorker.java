@@ -197,8 +197,8 @@ public final class RedoWorker implements SnapshotMaker {
         }
         clear(pgWal);
         Files.deleteIfExists(pgdata.resolve("standby.signal"));
-        SnapshotBuilder.Target target = new SnapshotBuilder.Target(
-                history.last().generation(), control.redo(), end, clock.millis(), random.nextLong());
+        SnapshotBuilder.Target target =
+                new SnapshotBuilder.Target(history.last().generation(), control.redo(), end, clock, random.nextLong());
         Manifest manifest = SnapshotBuilder.build(
                 store,
                 reader,
@@ -207,6 +207,11 @@ public final class RedoWorker implements SnapshotMaker {
                 files.through(),
                 target,
                 directories.scratch(job.base().timeline()));
+        // Until then nobody deletes its layer, which no manifest names.
+        if (clock.millis() - manifest.madeAtMillis() >= settings.retention().toMillis()) {
+            throw new IOException("layer took too long to be stored: timeline="
+                    + job.base().timeline() + " retention=" + settings.retention());
+        }
         if (!store.publish(manifest)) {
             LOG.info("timeline={} snapshot={} exists already", job.base().timeline(), end);
         }

@@ -25,6 +25,7 @@ import io.spg99.storage.snapshot.SnapshotRetention;
 import io.spg99.storage.snapshot.SnapshotStore;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -139,11 +140,9 @@ public final class RedoWorker implements SnapshotMaker {
             WalArchiver.add(
                     archive(job), objects, fetched, job.history(), before.segmentSize(), before.walStart(), job.end());
             // Without a checkpoint that is new there is nothing to do yet, and nothing has been done but this.
-            Optional<Manifest> made = records.checkpointEnd().isAfter(before.end())
+            return records.checkpointEnd().isAfter(before.end())
                     ? Optional.of(redo(job, store, new SnapshotReader(store, before, image), image, records, fetched))
-                    : Optional.empty();
-            collect(store);
-            return made.isPresent() ? made : newest;
+                    : newest;
         } finally {
             FileTree.delete(fetched);
         }
@@ -227,11 +226,14 @@ public final class RedoWorker implements SnapshotMaker {
         return manifest;
     }
 
-    private void collect(SnapshotStore store) throws IOException {
-        List<String> deleted = SnapshotRetention.collect(store, clock.millis(), settings.retention());
-        if (!deleted.isEmpty()) {
-            LOG.info("objects deleted that no snapshot needs: {}", deleted);
+    @Override
+    public boolean collect(TimelineId timeline) throws IOException {
+        SnapshotStore store = new SnapshotStore(objects, timeline);
+        SnapshotRetention.Collected collected = SnapshotRetention.collect(store, clock.millis(), settings.retention());
+        if (!collected.deleted().isEmpty()) {
+            LOG.info("timeline={} objects deleted that no snapshot needs: {}", timeline, collected.deleted());
         }
+        return collected.more();
     }
 
     private WalArchive archive(RedoJob job) {

@@ -35,10 +35,12 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.SecureRandom;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -73,6 +75,9 @@ public final class RedoWorker implements SnapshotMaker {
     private final PageserverSettings settings;
     private final Clock clock;
     private final SecureRandom random = new SecureRandom();
+
+    /** Of timelines whose last run did not end in time: for the next one. */
+    private final Map<TimelineId, Duration> deadlines = new ConcurrentHashMap<>();
 
     /** Reads of object storage at once, of all runs. */
     private final ThreadPoolExecutor readers = new ThreadPoolExecutor(
@@ -341,6 +346,7 @@ public final class RedoWorker implements SnapshotMaker {
     }
 
     private void run(TimelineBase base, RedoFiles files) throws IOException {
+        Duration deadline = deadlines.getOrDefault(base.timeline(), settings.redoDeadline());
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
                 binaries,
                 user,
@@ -350,16 +356,18 @@ public final class RedoWorker implements SnapshotMaker {
                 false,
                 PostgresLog.sink(Map.of("timeline", base.timeline().value()))));
         try {
-            server.exit().toCompletableFuture().get(settings.redoDeadline().toMillis(), TimeUnit.MILLISECONDS);
+            server.exit().toCompletableFuture().get(deadline.toMillis(), TimeUnit.MILLISECONDS);
+            deadlines.remove(base.timeline());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while redo ran: timeline=" + base.timeline(), e);
         } catch (ExecutionException | CancellationException e) {
             throw new IOException("redo cannot be followed: timeline=" + base.timeline(), e);
         } catch (TimeoutException e) {
+            deadlines.put(base.timeline(), deadline.multipliedBy(2));
             throw new IOException(
-                    "redo did not end in time: timeline=" + base.timeline() + " deadline=" + settings.redoDeadline()
-                            + " log=" + server.lastError(),
+                    "redo did not end in time, is given twice that now: timeline=" + base.timeline() + " deadline="
+                            + deadline + " log=" + server.lastError(),
                     e);
         } finally {
             server.kill();

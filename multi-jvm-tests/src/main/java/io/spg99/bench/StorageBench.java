@@ -3,6 +3,7 @@ package io.spg99.bench;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.github.luben.zstd.Zstd;
 import io.spg99.storage.object.LocalObjectStore;
+import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.snapshot.SnapshotFile;
 import io.spg99.storage.snapshot.SnapshotReader;
@@ -87,12 +88,8 @@ final class StorageBench extends Benchmark {
         }
         stop(dev);
         report(dev, "updated");
-        // What was replaced is kept for a while: the next snapshot after that finds that it may go.
-        for (int round = 0; round < 2; round++) {
-            TimeUnit.MILLISECONDS.sleep(RETENTION.toMillis());
-            run(dev, "UPDATE big SET v = v WHERE id = 1");
-            stop(dev);
-        }
+        // What was replaced is kept for a while, and goes then by itself.
+        awaitOneSnapshot(dev);
         double ratio = report(dev, "merged");
         System.out.printf(
                 "%d MB, %d updates: object storage holds %.2f times the compressed live data, WAL aside%n",
@@ -119,9 +116,25 @@ final class StorageBench extends Benchmark {
                                 && json.path("snapshot_lsn").equals(json.path("wal_lsn")));
     }
 
-    private static double report(DevProcess dev, String when) throws IOException {
+    private static TimelineId timeline(DevProcess dev) {
         JsonNode database = dev.api().database(dev.get("tenant"), dev.get("database"));
-        TimelineId timeline = new TimelineId(database.path("timeline_id").asText());
+        return new TimelineId(database.path("timeline_id").asText());
+    }
+
+    private static void awaitOneSnapshot(DevProcess dev) throws IOException, InterruptedException {
+        ObjectStore objects = new LocalObjectStore(dev.data().resolve("objects"));
+        String snapshots = "timelines/" + timeline(dev) + "/snapshots/";
+        long limit = System.nanoTime() + RETENTION.multipliedBy(6).toNanos();
+        while (objects.list(snapshots).size() > 1) {
+            if (System.nanoTime() > limit) {
+                throw new IllegalStateException("nothing was deleted that was replaced: " + objects.list(snapshots));
+            }
+            TimeUnit.MILLISECONDS.sleep(500);
+        }
+    }
+
+    private static double report(DevProcess dev, String when) throws IOException {
+        TimelineId timeline = timeline(dev);
         Path objects = dev.data().resolve("objects");
         Path held = objects.resolve("timelines").resolve(timeline.value());
         long wal = size(held.resolve("wal"));

@@ -250,6 +250,7 @@ public final class Node {
     private void startPageserver(PlatformPki pki, Storage storage) throws IOException {
         PageserverSettings pageserver = PageserverSettings.defaults()
                 .withWalForSnapshot(system.settings().config().getBytes("spg99.pageserver.wal-for-snapshot"))
+                .withRedoDeadline(system.settings().config().getDuration("spg99.pageserver.redo-deadline"))
                 .withRetention(system.settings().config().getDuration("spg99.pageserver.retention"));
         RedoWorker worker = RedoWorker.open(
                 storage.binaries(),

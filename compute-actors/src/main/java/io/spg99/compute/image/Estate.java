@@ -44,8 +44,11 @@ final class Estate {
 
     private static final Pattern FREE_SPACE_MAP = Pattern.compile("(base/[0-9]+|global)/[0-9]+_fsm(\\.[0-9]+)?");
 
-    /** Of all that is left: it delays the stop. Beyond it are the free space maps of some 50 GB of changed tables. */
+    /** Of all relation cache files and free space maps that are left: they delay the stop. Beyond it are those of some 50 GB of changed tables. */
     private static final long MOST_BYTES = 16 << 20;
+
+    /** Of the statistics: those of some 300,000 tables and indexes. */
+    private static final long MOST_STATISTICS_BYTES = 128 << 20;
 
     private final ObjectStore objects;
     private final String prefix;
@@ -67,18 +70,13 @@ final class Estate {
         List<String> before = objects.list(prefix);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try (TarArchiveOutputStream tar = new TarArchiveOutputStream(new ZstdOutputStream(bytes))) {
-            long total = 0;
+            Path statistics = pgdata.resolve(STATISTICS);
+            if (Files.exists(statistics)) {
+                add(statistics, MOST_STATISTICS_BYTES, pgdata, tar);
+            }
+            long left = MOST_BYTES;
             for (Path file : changed(pgdata)) {
-                long size = Files.size(file);
-                total += size;
-                if (total <= MOST_BYTES) {
-                    TarArchiveEntry entry =
-                            new TarArchiveEntry(pgdata.relativize(file).toString());
-                    entry.setSize(size);
-                    tar.putArchiveEntry(entry);
-                    Files.copy(file, tar);
-                    tar.closeArchiveEntry();
-                }
+                left -= add(file, left, pgdata, tar);
             }
         }
         objects.putIfAbsent(key, bytes.toByteArray());
@@ -89,21 +87,33 @@ final class Estate {
         }
     }
 
+    /** @return bytes added; 0 if the file has more than {@code most}, and is left behind */
+    private static long add(Path file, long most, Path pgdata, TarArchiveOutputStream tar) throws IOException {
+        String name = pgdata.relativize(file).toString();
+        long size = Files.size(file);
+        if (size > most) {
+            LOG.warn("the next generation does without it: file={} bytes={} most={}", name, size, most);
+            return 0;
+        }
+        TarArchiveEntry entry = new TarArchiveEntry(name);
+        entry.setSize(size);
+        tar.putArchiveEntry(entry);
+        Files.copy(file, tar);
+        tar.closeArchiveEntry();
+        return size;
+    }
+
     private static boolean is(Pattern kind, Path pgdata, Path file) {
         return kind.matcher(pgdata.relativize(file).toString()).matches();
     }
 
-    /** In the order of their worth; of the free space maps those that were written since the server was configured. */
+    /** The relation cache files, and after them the free space maps that were written since the server was configured. */
     private List<Path> changed(Path pgdata) throws IOException {
         FileTime since = Files.getLastModifiedTime(pgdata.resolve("pg_hba.conf"));
-        Path statistics = pgdata.resolve(STATISTICS);
         try (Stream<Path> base = Files.walk(pgdata.resolve("base"));
                 Stream<Path> global = Files.walk(pgdata.resolve("global"))) {
             List<Path> files = Stream.concat(base, global).toList();
             List<Path> found = new ArrayList<>();
-            if (Files.exists(statistics)) {
-                found.add(statistics);
-            }
             for (Path file : files) {
                 if (is(RELATION_CACHE, pgdata, file)) {
                     found.add(file);

@@ -104,7 +104,10 @@ public final class ReadThroughCaches implements AutoCloseable {
         /** What is read; changed under this object's lock, with what is said of it in object storage. */
         volatile SnapshotReader snapshot;
 
-        /** A newer snapshot that was heard of, and the transactions that have to end before it is read; of one thread. */
+        /**
+         * A newer snapshot that was heard of, held, and the transactions that have to end before it is read; changed by one thread,
+         * under this object's lock.
+         */
         @Nullable
         Awaited awaited;
 
@@ -141,8 +144,7 @@ public final class ReadThroughCaches implements AutoCloseable {
 
     private record Whole(SnapshotStore store, HotBlocks hot, Snapshot snapshot, int generation, long cacheLimit) {}
 
-    /** @param end of the snapshot */
-    private record Awaited(Lsn end, Set<String> transactions) {}
+    private record Awaited(Manifest snapshot, Set<String> transactions) {}
 
     /**
      * @param libraries where the library is put; PostgreSQL's user must be able to reach it, and {@code place}
@@ -356,31 +358,40 @@ public final class ReadThroughCaches implements AutoCloseable {
         Awaited awaited = cache.awaited;
         if (awaited == null) {
             if (published.isAfter(cache.snapshot.manifest().end())) {
-                cache.awaited = new Awaited(published, running.names());
+                await(pgdata, cache, published, running.names());
             }
         } else if (Collections.disjoint(awaited.transactions, running.names())) {
-            cache.awaited = null;
-            moveTo(awaited.end, cache);
+            moveTo(pgdata, cache, awaited.snapshot);
         }
     }
 
-    private void moveTo(Lsn end, Cache cache) throws IOException {
+    /** It is the newest now. When it is read it may have been replaced long ago: so it is held from the beginning. */
+    private void await(Path pgdata, Cache cache, Lsn published, Set<String> transactions) throws IOException {
         Manifest known = cache.snapshot.manifest();
         Optional<Manifest> newest = cache.store
-                .newestUpTo(end)
+                .newestUpTo(published)
                 // One of a later generation is not this server's past: it does not know yet that it is over.
                 .filter(next -> next.end().isAfter(known.end()) && next.generation() <= cache.generation);
-        if (newest.isEmpty()) {
-            return;
+        synchronized (cache) {
+            if (newest.isPresent() && caches.get(pgdata) == cache) {
+                cache.store.hold(cache.generation, newest.get());
+                cache.awaited = new Awaited(newest.get(), transactions);
+            }
         }
-        Manifest next = newest.get();
+    }
+
+    private void moveTo(Path pgdata, Cache cache, Manifest next) throws IOException {
+        Manifest known = cache.snapshot.manifest();
         SnapshotReader reader = cache.snapshot.at(next);
         synchronized (cache) {
-            cache.store.hold(cache.generation, next);
+            if (caches.get(pgdata) != cache) {
+                return;
+            }
             boolean moved = cache.agent.moveTo(timed(new SnapshotBlocks(reader, threads)), next.end(), reader::blocks);
             if (moved) {
                 cache.snapshot = reader;
             }
+            cache.awaited = null;
             // Requests that are under way to the old one are made again if its objects are deleted before they end.
             cache.store.release(cache.generation, moved ? known : next);
             LOG.debug(
@@ -506,6 +517,10 @@ public final class ReadThroughCaches implements AutoCloseable {
         remember(cache, remembered);
         try {
             synchronized (cache) {
+                Awaited awaited = cache.awaited;
+                if (awaited != null) {
+                    cache.store.release(cache.generation, awaited.snapshot);
+                }
                 cache.store.release(cache.generation, cache.snapshot.manifest());
             }
         } catch (IOException e) {

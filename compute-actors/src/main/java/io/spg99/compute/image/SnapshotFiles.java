@@ -88,20 +88,23 @@ public final class SnapshotFiles implements StartFiles {
         SnapshotReader reader = new SnapshotReader(store, manifest, files);
         if (caches.isPresent() && manifest.storedBytes() > WHOLE_UP_TO) {
             caches.get().start(store, objects, reader, base, generation, cacheLimit, content(image, files), pgdata);
-        } else {
+        } else if (caches.isPresent()) {
             new DataDirectory(pgdata).hydrate(reader, content(image, files), user);
-            if (caches.isPresent()) {
-                caches.get()
-                        .startWhole(
-                                store,
-                                objects,
-                                () -> reader,
-                                base,
-                                generation,
-                                cacheLimit,
-                                SoftBasebackup.whole(manifest, content(image, files)),
-                                pgdata);
-            }
+            caches.get()
+                    .startWhole(
+                            store,
+                            objects,
+                            () -> reader,
+                            base,
+                            generation,
+                            cacheLimit,
+                            SoftBasebackup.whole(manifest, content(image, files)),
+                            pgdata);
+        } else {
+            // Of all files, which may take longer than what was replaced is kept.
+            store.hold(generation, manifest);
+            new DataDirectory(pgdata).hydrate(reader, content(image, files), user);
+            store.release(generation, manifest);
         }
         return manifest.end();
     }

@@ -42,9 +42,11 @@ class AccessTest {
         assertEquals(state, e.getSQLState(), e.getMessage());
     }
 
-    private static void denied(Connection client, String sql) {
+    /** @return what the client is told */
+    private static String denied(Connection client, String sql) {
         SQLException e = assertThrows(SQLException.class, () -> run(client, sql), sql);
         assertEquals("42501", e.getSQLState(), e.getMessage());
+        return String.valueOf(e.getMessage());
     }
 
     @Test
@@ -104,6 +106,11 @@ class AccessTest {
             denied(client, "CREATE ROLE other");
             denied(client, "CREATE DATABASE other");
             denied(client, "ALTER ROLE CURRENT_USER SUPERUSER");
+            String tablespace = denied(client, "CREATE TABLESPACE mine LOCATION '/tmp/mine'");
+            assertTrue(
+                    tablespace.contains("permission denied to create tablespace \"mine\"")
+                            && tablespace.contains("Must be superuser to create a tablespace."),
+                    tablespace);
             denied(client, "GRANT pg_execute_server_program TO CURRENT_USER");
             denied(client, "SET ROLE spg99_agent");
             denied(client, "SELECT rolpassword FROM pg_authid");

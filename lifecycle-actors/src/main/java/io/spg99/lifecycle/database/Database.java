@@ -1639,7 +1639,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
 
     private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {
         if (reply instanceof PageserverReply.Snapshot snapshot) {
-            life.snapshotEnd = Optional.of(snapshot.end());
+            // Of two Pageservers one may say later what the other has said before.
+            life.snapshotEnd = Optional.of(Lsn.max(life.snapshotEnd.orElse(Lsn.ZERO), snapshot.end()));
             life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
             life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
         }

@@ -618,6 +618,13 @@ class DatabaseTest {
                 "Safekeepers may remove what lies before it");
         // The answer is before the question in the actor's mailbox.
         assertEquals(Optional.of("0/FA0"), world.describe(0, new Lsn(5000)).snapshotLsn());
+
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(3900), new Lsn(2900)));
+        world.quorum.expectMessageClass(QuorumCommand.Horizon.class);
+        assertEquals(
+                Optional.of("0/FA0"),
+                world.describe(0, new Lsn(5000)).snapshotLsn(),
+                "another Pageserver says what it has made before");
     }
 
     @Test

@@ -2,6 +2,7 @@ package io.spg99.lifecycle.http;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.lifecycle.model.Json;
@@ -43,6 +44,13 @@ class OpenApiTest {
             }
         }
         return names;
+    }
+
+    @Test
+    void describeSaysWhatAStartDoesToUnloggedTables() {
+        String description = DOCUMENT.at("/paths/~1v2~1tenants~1{tenant}~1dbs~1{database}/get/description")
+                .asText();
+        assertTrue(description.contains("empties unlogged tables"), description);
     }
 
     @Test

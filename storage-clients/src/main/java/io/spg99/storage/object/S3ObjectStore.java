@@ -12,6 +12,7 @@ import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.AwsCredentialsProvider;
 import software.amazon.awssdk.auth.credentials.DefaultCredentialsProvider;
@@ -48,6 +49,9 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
     private static final Duration CALL_LIMIT = Duration.ofMinutes(2);
 
     private static final int ATTEMPTS = 5;
+
+    /** Before the second attempt of a put that met another one's; twice as long before each further one. */
+    private static final Duration CONFLICT_PAUSE = Duration.ofMillis(200);
 
     private static final int NOT_FOUND = 404;
     private static final int CONFLICT = 409;
@@ -94,7 +98,7 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
     public boolean putIfAbsent(String key, Path content) throws IOException {
         String name = name(key);
         if (Files.size(content) > PART) {
-            return !exists(key) && putParts(name, content);
+            return !exists(key) && putUnlessThere(name, () -> putParts(name, content));
         }
         return put(name, RequestBody.fromFile(content));
     }
@@ -105,28 +109,53 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
     }
 
     private boolean put(String name, RequestBody body) throws IOException {
-        try {
-            client.putObject(request -> request.bucket(bucket).key(name).ifNoneMatch("*"), body);
-            return true;
-        } catch (S3Exception e) {
-            if (isThereAlready(e)) {
-                return false;
+        return putUnlessThere(
+                name,
+                () -> client.putObject(
+                        request -> request.bucket(bucket).key(name).ifNoneMatch("*"), body));
+    }
+
+    private interface Attempt {
+        void run() throws IOException;
+    }
+
+    /**
+     * Only 412 says that the object is there. 409 says that somebody else was at this name, who need not have succeeded: all is
+     * tried again then, from its beginning.
+     */
+    private boolean putUnlessThere(String name, Attempt attempt) throws IOException {
+        for (int left = ATTEMPTS - 1; ; left--) {
+            try {
+                attempt.run();
+                return true;
+            } catch (S3Exception e) {
+                if (e.statusCode() == PRECONDITION_FAILED
+                        || (e.statusCode() == CONFLICT && left == 0 && isThere(name))) {
+                    return false;
+                }
+                if (e.statusCode() != CONFLICT || left == 0) {
+                    throw failed("written", name, e);
+                }
+                pause(CONFLICT_PAUSE.multipliedBy(1L << (ATTEMPTS - 1 - left)));
+            } catch (SdkException e) {
+                throw failed("written", name, e);
             }
-            throw failed("written", name, e);
-        } catch (SdkException e) {
-            throw failed("written", name, e);
         }
     }
 
-    private boolean putParts(String name, Path content) throws IOException {
-        String upload;
+    private static void pause(Duration time) throws IOException {
         try {
-            upload = client.createMultipartUpload(
-                            request -> request.bucket(bucket).key(name))
-                    .uploadId();
-        } catch (SdkException e) {
-            throw failed("written", name, e);
+            TimeUnit.MILLISECONDS.sleep(time.toMillis());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted", e);
         }
+    }
+
+    private void putParts(String name, Path content) throws IOException {
+        String upload = client.createMultipartUpload(
+                        request -> request.bucket(bucket).key(name))
+                .uploadId();
         try {
             List<CompletedPart> parts = putParts(name, upload, content);
             client.completeMultipartUpload(request -> request.bucket(bucket)
@@ -134,16 +163,9 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
                     .uploadId(upload)
                     .ifNoneMatch("*")
                     .multipartUpload(completed -> completed.parts(parts)));
-            return true;
-        } catch (S3Exception e) {
-            abort(name, upload, e);
-            if (isThereAlready(e)) {
-                return false;
-            }
-            throw failed("written", name, e);
         } catch (SdkException | IOException e) {
             abort(name, upload, e);
-            throw e instanceof IOException io ? io : failed("written", name, e);
+            throw e;
         }
     }
 
@@ -176,13 +198,9 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
             client.abortMultipartUpload(
                     request -> request.bucket(bucket).key(name).uploadId(upload));
         } catch (SdkException e) {
-            // A rule of the bucket has to remove it; the first failure is the one to report.
+            // A rule of the bucket removes it, docs/PAGESERVER.md; the first failure is the one to report.
             reason.addSuppressed(e);
         }
-    }
-
-    private static boolean isThereAlready(S3Exception e) {
-        return e.statusCode() == PRECONDITION_FAILED || e.statusCode() == CONFLICT;
     }
 
     @Override
@@ -228,7 +246,10 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
 
     @Override
     public boolean exists(String key) throws IOException {
-        String name = name(key);
+        return isThere(name(key));
+    }
+
+    private boolean isThere(String name) throws IOException {
         try {
             client.headObject(request -> request.bucket(bucket).key(name));
             return true;

@@ -73,6 +73,7 @@ final class PresenceMap {
     private static final int ROOM_OFFSET = 32;
     private static final int ADDED_OFFSET = 36;
     private static final int PAGES_OFFSET = 40;
+    private static final int TAKEN_OFFSET = 44;
     private static final int SLOTS_OFFSET = 48;
     private static final int INDEX_OFFSET = 56;
     private static final int PAGES_BEGIN_OFFSET = 64;
@@ -201,6 +202,12 @@ final class PresenceMap {
     /** Those and the ones added since, of which some may have no place yet. */
     int files() {
         return listed + Math.min(room, (int) WORD.getVolatile(bytes, ADDED_OFFSET));
+    }
+
+    /** Whether room or pages are used up: files and blocks that come now have no state, and stay. */
+    boolean isFull() {
+        return (int) WORD.getVolatile(bytes, ADDED_OFFSET) >= room
+                || (int) WORD.getVolatile(bytes, TAKEN_OFFSET) >= bytes.getInt(PAGES_OFFSET);
     }
 
     RelationFile file(int index) {

@@ -104,6 +104,7 @@ public final class ReadThrough implements AutoCloseable {
     private final ServerSocketChannel server;
     private final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
     private final AtomicBoolean evicting = new AtomicBoolean();
+    private final AtomicBoolean saidFull = new AtomicBoolean();
     private final AtomicLong sinceEviction = new AtomicLong();
     private final AtomicLong fetched = new AtomicLong();
     private final AtomicLong ahead = new AtomicLong();
@@ -592,6 +593,9 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private Count count() {
+        if (map.isFull() && saidFull.compareAndSet(false, true)) {
+            LOG.warn("presence map is full, what is written now stays on the disk until the end: pgdata={}", pgdata);
+        }
         long began = System.nanoTime();
         long resident = 0;
         long dirty = 0;
@@ -661,10 +665,17 @@ public final class ReadThrough implements AutoCloseable {
             }
             return;
         }
-        SocketChannel channel = server.accept();
-        if (channel != null) {
-            channel.configureBlocking(false);
-            channel.register(selector, SelectionKey.OP_READ, new Connection(channel));
+        try {
+            SocketChannel channel = server.accept();
+            if (channel != null) {
+                channel.configureBlocking(false);
+                channel.register(selector, SelectionKey.OP_READ, new Connection(channel));
+            }
+        } catch (IOException e) {
+            // There may be no file descriptors left. It waits, as others do that ask for one.
+            LOG.warn("a process of PostgreSQL is not accepted, trying again: pgdata={}", pgdata, e);
+            key.interestOps(0);
+            later(() -> key.interestOps(SelectionKey.OP_ACCEPT));
         }
     }
 
@@ -892,10 +903,15 @@ public final class ReadThrough implements AutoCloseable {
                     failure);
             need.answer.complete(false);
         } else {
-            // Not by the common pool: it has one thread on a small machine, and others may block that.
-            CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS, Runnable::run)
-                    .execute(() -> submit(() -> process(need)));
+            later(() -> process(need));
         }
+    }
+
+    /** On the agent's thread, after a pause. */
+    private void later(Runnable task) {
+        // Not by the common pool: it has one thread on a small machine, and others may block that.
+        CompletableFuture.delayedExecutor(settings.retryPause().toMillis(), TimeUnit.MILLISECONDS, Runnable::run)
+                .execute(() -> submit(task));
     }
 
     private static boolean isUnreadable(Throwable failure) {
@@ -1151,17 +1167,29 @@ public final class ReadThrough implements AutoCloseable {
 
     private void punchOut(int file, int first, int end, HolePunch with) throws IOException {
         map.countEviction(file);
-        int outcome = PresenceMap.READABLE;
         try {
             with.punch(
                     map.file(file).path(),
                     (long) first * RelationFile.BLOCK,
                     (long) (end - first) * RelationFile.BLOCK);
-            outcome = PresenceMap.MISSING;
+        } catch (IOException e) {
+            // It may have ended: the next eviction starts another.
+            punch = null;
+            close(with, e);
+            throw e;
         } finally {
+            // Also if it failed: nobody knows what has been punched out by then.
             for (int block = first; block < end; block++) {
-                map.change(file, block, PresenceMap.FILLING, outcome);
+                map.change(file, block, PresenceMap.FILLING, PresenceMap.MISSING);
             }
+        }
+    }
+
+    private static void close(HolePunch failed, IOException reason) {
+        try {
+            failed.close();
+        } catch (IOException e) {
+            reason.addSuppressed(e);
         }
     }
 

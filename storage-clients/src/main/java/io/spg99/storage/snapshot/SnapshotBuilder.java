@@ -10,6 +10,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.time.Clock;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
@@ -57,9 +58,10 @@ public final class SnapshotBuilder {
      * Which state the directory is in.
      *
      * @param redo   as in its {@code pg_control}
+     * @param clock  asked when the layer is complete: what is not published yet must not look old while it is being made
      * @param random makes the layer's name unique
      */
-    public record Target(int generation, Lsn redo, Lsn end, long madeAtMillis, long random) {}
+    public record Target(int generation, Lsn redo, Lsn end, Clock clock, long random) {}
 
     private SnapshotBuilder(SnapshotStore store, SnapshotReader before, Target target, Path scratch)
             throws IOException {
@@ -136,13 +138,13 @@ public final class SnapshotBuilder {
         writing.finish();
         writing.close();
         List<Layer> layers = new ArrayList<>(before.manifest().layers());
+        long madeAtMillis = target.clock().millis();
         if (writing.blocks() > 0) {
-            Layer made =
-                    new Layer(Layer.name(target.madeAtMillis(), target.random()), writing.blocks(), writing.length());
+            Layer made = new Layer(Layer.name(madeAtMillis, target.random()), writing.blocks(), writing.length());
             store.putLayer(made, scratch);
             layers.add(made);
         }
-        return manifest(content.directories(), layers, merged);
+        return manifest(content.directories(), layers, merged, madeAtMillis);
     }
 
     private SnapshotFile compare(Path file, String path, long size, @Nullable SnapshotFile known) throws IOException {
@@ -282,7 +284,7 @@ public final class SnapshotBuilder {
     }
 
     /** Names only the layers that are in use. */
-    private Manifest manifest(List<String> directories, List<Layer> all, List<SnapshotFile> files) {
+    private Manifest manifest(List<String> directories, List<Layer> all, List<SnapshotFile> files, long madeAtMillis) {
         Map<Integer, Integer> numbers = new HashMap<>();
         List<Layer> layers = new ArrayList<>();
         List<SnapshotFile> renumbered = new ArrayList<>(files.size());
@@ -308,7 +310,7 @@ public final class SnapshotBuilder {
                 target.generation(),
                 target.redo(),
                 target.end(),
-                target.madeAtMillis(),
+                madeAtMillis,
                 layers,
                 directories,
                 renumbered);

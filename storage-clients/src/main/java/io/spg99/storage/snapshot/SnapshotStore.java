@@ -3,11 +3,14 @@ package io.spg99.storage.snapshot;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -97,8 +100,16 @@ public final class SnapshotStore {
      * Makes a snapshot real, at once or not at all. Its layers must be there already.
      *
      * @return false if there is a snapshot of that end already; that one stays
+     * @throws IOException if a layer is not there: another Pageserver has made newer snapshots meanwhile, and deleted it
      */
     public boolean publish(Manifest manifest) throws IOException {
+        Set<String> there = new HashSet<>(objects.list(layers()));
+        for (String layer : manifest.layerNames()) {
+            if (!there.contains(layerKey(layer))) {
+                throw new FileNotFoundException("layer was deleted before its snapshot was published: object="
+                        + layerKey(layer) + " snapshot=" + name(manifest));
+            }
+        }
         return objects.putIfAbsent(manifests() + name(manifest), ManifestCodec.encode(manifest));
     }
 

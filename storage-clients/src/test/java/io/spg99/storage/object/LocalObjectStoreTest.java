@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.spg99.storage.file.FileTree;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -20,6 +21,7 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -125,6 +127,42 @@ class LocalObjectStoreTest {
         assertEquals(List.of("t/b/1", "t/b/2"), store.list("t/b/"));
         assertEquals(List.of("t/a", "t/b/1", "t/b/2", "tt", "u/x"), store.list(""));
         assertEquals(List.of(), store.list("nothing/here"));
+    }
+
+    @Test
+    void givenObjectsThatAreDeletedMeanwhile_whenListed_thenTheOthersAreFound() throws Exception {
+        store.putIfAbsent("t/there", new byte[0]);
+        Path listed = directory.resolve("store/t");
+        AtomicBoolean over = new AtomicBoolean();
+        try (ExecutorService executor = Executors.newFixedThreadPool(2)) {
+            // Without the store: it syncs, which is too slow to be met often.
+            List<Future<Boolean>> others = new ArrayList<>();
+            for (int i = 0; i < 2; i++) {
+                Path other = listed.resolve("other-" + i);
+                others.add(executor.submit(() -> {
+                    while (!over.get()) {
+                        for (int j = 0; j < 20; j++) {
+                            Files.write(
+                                    Files.createDirectories(other.resolve("" + j))
+                                            .resolve("x"),
+                                    new byte[0]);
+                        }
+                        FileTree.delete(other);
+                    }
+                    return true;
+                }));
+            }
+            try {
+                for (int i = 0; i < 2000; i++) {
+                    assertTrue(store.list("t/").contains("t/there"));
+                }
+            } finally {
+                over.set(true);
+            }
+            for (Future<Boolean> other : others) {
+                assertTrue(other.get());
+            }
+        }
     }
 
     @Test

@@ -6,19 +6,31 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import io.spg99.storage.file.FileTree;
+import io.spg99.storage.postgres.NativeLibrary;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.TestServers;
 import io.spg99.storage.wal.Lsn;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -29,12 +41,13 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.slf4j.LoggerFactory;
 
 /** The library and the agent by themselves: processes that do single file calls, over a source that can be held and can fail. */
 class ReadThroughTest {
 
     private static final int BLOCK = RelationFile.BLOCK;
-    private static final RelationFile TABLE = new RelationFile(5, 16384, RelationFile.Fork.MAIN, 0);
+    static final RelationFile TABLE = new RelationFile(5, 16384, RelationFile.Fork.MAIN, 0);
     private static final RelationFile SMALL = new RelationFile(5, 16385, RelationFile.Fork.VISIBILITY_MAP, 0);
     private static final RelationFile SHARED = new RelationFile(0, 1260, RelationFile.Fork.MAIN, 1);
 
@@ -438,6 +451,40 @@ class ReadThroughTest {
     }
 
     @Test
+    void givenAMapWithoutRoom_whenFilesAreMade_thenTheyStayAndItIsSaidOnce() throws Exception {
+        ListAppender<ILoggingEvent> log = new ListAppender<>();
+        log.list = new CopyOnWriteArrayList<>();
+        log.start();
+        Logger logger = (Logger) LoggerFactory.getLogger(ReadThrough.class);
+        logger.addAppender(log);
+        try (FileCalls process = process();
+                FileChannel map = FileChannel.open(shared.resolve("map"), StandardOpenOption.WRITE)) {
+            agent.figures();
+            assertEquals(0, saidFull(log));
+            // As if that many had been made.
+            ByteBuffer added =
+                    ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(0, 16384);
+            map.write(added, 36);
+
+            String fd = process.call("create base/5/16999");
+            assertEquals(Integer.toString(BLOCK), process.call("write " + fd + " 0 " + BLOCK + " 7"));
+            assertEquals(bytes(1, 7), process.call("read " + fd + " 0 " + BLOCK));
+            agent.figures();
+            agent.figures();
+            assertEquals(1, saidFull(log));
+        } finally {
+            logger.detachAppender(log);
+        }
+    }
+
+    /** Agents of tests that are over may still say something. */
+    private static long saidFull(ListAppender<ILoggingEvent> log) {
+        return log.list.stream()
+                .filter(event -> event.getMessage().startsWith("presence map is full"))
+                .count();
+    }
+
+    @Test
     void givenAFileThatWasThereUnlisted_whenOpenedToBeMade_thenItStaysAnOrdinaryOne() throws Exception {
         Files.write(pgdata.resolve(NEW.path()), new byte[2 * BLOCK]);
         try (FileCalls process = process();
@@ -570,6 +617,59 @@ class ReadThroughTest {
             }
         }
         assertTrue(agent.figures().evictedBlocks() > 100, agent.figures().toString());
+    }
+
+    @Test
+    void givenAHelperThatPunchesAndEndsWithoutAnAnswer_whenEvicted_thenNobodyReadsAHoleAndTheNextOneGoesOn()
+            throws Exception {
+        Path real = NativeLibrary.install("spg99_punch", root.resolve("lib")).orElseThrow();
+        Path helper = NativeLibrary.install("spg99_punch", shared).orElseThrow();
+        Files.writeString(helper, "#!/bin/sh\nread -r line\necho \"$line\" | '" + real + "' \"$1\" >/dev/null\n");
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            String all = "read " + fd + " 0 " + 100 * BLOCK;
+            assertEquals(content(0, 100), process.call(all));
+
+            assertThrows(IOException.class, () -> agent.evict(100));
+            assertEquals(content(0, 100), process.call(all));
+
+            Files.copy(real, helper, StandardCopyOption.REPLACE_EXISTING);
+            assertEquals(100, agent.evict(100));
+            assertEquals(content(0, 100), process.call(all));
+        }
+    }
+
+    @Test
+    void givenNoDescriptorsLeft_whenAProcessConnects_thenItWaitsUntilThereAreSome() throws Exception {
+        agent.close();
+        Process node = AgentMain.start(pgdata, shared, 200);
+        try (FileCalls process = process();
+                BufferedReader said = node.inputReader(StandardCharsets.UTF_8);
+                OutputStream told = node.getOutputStream()) {
+            awaitSaid(said, AgentMain.NONE_LEFT);
+            String fd = process.call("open base/5/16384");
+            process.begin("read " + fd + " 0 " + BLOCK);
+            awaitSaid(said, "a process of PostgreSQL is not accepted");
+            assertFalse(process.hasAnswered());
+            told.write('\n');
+            told.flush();
+            assertEquals(content(0, 1), process.end());
+        } finally {
+            node.destroyForcibly();
+        }
+    }
+
+    private static void awaitSaid(BufferedReader said, String text) throws IOException {
+        StringBuilder all = new StringBuilder();
+        String line = said.readLine();
+        while (line != null && !line.contains("agent failed")) {
+            if (line.contains(text)) {
+                return;
+            }
+            all.append(line).append('\n');
+            line = said.readLine();
+        }
+        throw new AssertionError("expected: " + text + " actual: " + all + line);
     }
 
     @Test

@@ -16,7 +16,10 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.time.Clock;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.ZoneOffset;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -108,11 +111,15 @@ class SnapshotBuilderTest {
                 untouched,
                 Optional.empty(),
                 new SnapshotBuilder.Target(
-                        2, BASE.end().plus(made * 1000L), BASE.end().plus(made * 1000L + 100), 1000 + made, made),
+                        2, BASE.end().plus(made * 1000L), BASE.end().plus(made * 1000L + 100), at(1000 + made), made),
                 root.resolve("scratch"));
         assertTrue(store.publish(manifest));
         assertFalse(Files.exists(root.resolve("scratch")));
         return manifest;
+    }
+
+    private static Clock at(long millis) {
+        return Clock.fixed(Instant.ofEpochMilli(millis), ZoneOffset.UTC);
     }
 
     private void hydrate(Manifest manifest) throws IOException {
@@ -287,18 +294,70 @@ class SnapshotBuilderTest {
         objects.putIfAbsent(store.layerKey(Layer.name(two.madeAtMillis(), 77)), new byte[] {1});
 
         // All were made within the retention time, in milliseconds 1001 to 1003.
-        assertEquals(List.of(), SnapshotRetention.collect(store, 1004, Duration.ofMillis(10)));
+        assertEquals(
+                new SnapshotRetention.Collected(List.of(), true),
+                SnapshotRetention.collect(store, 1004, Duration.ofMillis(10)));
         // The first was replaced in 1002, and needed until then plus the retention time.
         SnapshotRetention.collect(store, 1013, Duration.ofMillis(10));
         assertEquals(2, store.names().size());
         assertEquals(two, store.newestUpTo(two.end()).orElseThrow());
         SnapshotFile file = two.file("base/16384/16385").orElseThrow();
         new SnapshotReader(store, two, image).read(file, 0, 20, (first, count, bytes, offset) -> {});
-        SnapshotRetention.collect(store, 9999, Duration.ofMillis(10));
+        assertFalse(
+                SnapshotRetention.collect(store, 9999, Duration.ofMillis(10)).more());
         assertEquals(three, store.newest().orElseThrow());
         assertEquals(1, store.names().size());
         assertEquals(1, objects.list(store.layers()).size(), "one that was never published is gone, too");
         hydrate(three);
         assertRestores(three);
+    }
+
+    @Test
+    void givenADamagedManifestThatIsHeld_whenCollected_thenManifestsGoOnBeingDeletedAndLayersStay() throws Exception {
+        Manifest one = next(first(), () -> write(data, "base/16384/16385", blocks(20)));
+        Manifest two = next(one, () -> write(data, "base/16384/16385", blocks(20)));
+        Manifest three = next(two, () -> write(data, "base/16384/16385", blocks(20)));
+        store.hold(2, two);
+        damage(two);
+
+        List<String> deleted =
+                SnapshotRetention.collect(store, 9999, Duration.ofMillis(10)).deleted();
+        assertEquals(List.of(store.manifests() + SnapshotStore.name(one)), deleted);
+        assertEquals(3, objects.list(store.layers()).size(), "it cannot be told which ones it names");
+
+        store.release(2, two);
+        SnapshotRetention.collect(store, 9999, Duration.ofMillis(10));
+        assertEquals(List.of(SnapshotStore.name(three)), store.names());
+        assertEquals(1, objects.list(store.layers()).size());
+    }
+
+    private void damage(Manifest manifest) throws IOException {
+        String key = store.manifests() + SnapshotStore.name(manifest);
+        objects.delete(key);
+        objects.putIfAbsent(key, new byte[] {1, 2, 3});
+    }
+
+    @Test
+    void givenALayerThatWasDeletedMeanwhile_whenPublished_thenItFailsAndThereIsNoSuchSnapshot() throws Exception {
+        Manifest one = next(first(), () -> write(data, "base/16384/16385", blocks(20)));
+        Manifest unpublished = new Manifest(
+                one.timeline(),
+                one.systemIdentifier(),
+                one.segmentSize(),
+                one.image(),
+                one.generation(),
+                one.redo(),
+                one.end().plus(8),
+                one.madeAtMillis(),
+                one.layers(),
+                one.directories(),
+                one.files());
+        String layer = store.layerKey(one.layers().getFirst().name());
+        objects.delete(layer);
+
+        IOException e = assertThrows(IOException.class, () -> store.publish(unpublished));
+
+        assertTrue(String.valueOf(e.getMessage()).contains(layer), e.getMessage());
+        assertEquals(one, store.newest().orElseThrow());
     }
 }

@@ -5,7 +5,7 @@ import java.time.Duration;
 /**
  * @param workers          redo workers at the same time on this node
  * @param sharedBuffersMb  of each of them
- * @param redoDeadline     for one run; then it is killed, and tried again
+ * @param redoDeadline     for one run; then it is killed, and tried again with twice that
  * @param cacheLimit       bytes of the snapshot before that one run may have on its disk before it gives back what it has not changed
  * @param walForSnapshot   bytes of WAL of a running writer after which a snapshot is worth while
  * @param mostAge          after which a running writer's WAL becomes a snapshot, if a checkpoint lets it, whatever its size
@@ -52,6 +52,20 @@ public record PageserverSettings(
                 bootLimit,
                 retryAfter,
                 time);
+    }
+
+    public PageserverSettings withRedoDeadline(Duration time) {
+        return new PageserverSettings(
+                workers,
+                sharedBuffersMb,
+                time,
+                cacheLimit,
+                walForSnapshot,
+                mostAge,
+                delay,
+                bootLimit,
+                retryAfter,
+                retention);
     }
 
     public static PageserverSettings defaults() {

@@ -5,6 +5,7 @@ import io.spg99.storage.pageserver.PageserverReply;
 import io.spg99.storage.snapshot.Manifest;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.TimelineId;
+import java.io.IOException;
 import java.time.Clock;
 import java.time.Duration;
 import java.time.Instant;
@@ -39,6 +40,9 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  *           failed                                tries again after a while                       -> due
  *           Forget                                interrupts the worker; answers when it has ended
  * </pre>
+ *
+ * Beside that, in any state: when the retention time has passed since a snapshot was made, a worker deletes what no snapshot needs any
+ * more, whether or not the database still runs; and again as long as there is more.
  */
 final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Message> {
 
@@ -50,7 +54,17 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         INSTANCE
     }
 
+    /** What was replaced is old. */
+    private enum Old implements Message {
+        INSTANCE
+    }
+
     private record Done(Lsn triedUpTo, Optional<Manifest> newest) implements Message {}
+
+    /** @param more will be old later */
+    private record Collected(boolean more) implements Message {}
+
+    private record NotCollected(String reason) implements Message {}
 
     private record Failed(String reason) implements Message {}
 
@@ -87,7 +101,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
     /** Work that failed is not tried again before. */
     private Instant pause = Instant.EPOCH;
 
-    private Optional<RedoRun> working = Optional.empty();
+    private Optional<RedoRun<Optional<Manifest>>> working = Optional.empty();
+    private Optional<RedoRun<Boolean>> collecting = Optional.empty();
     private Optional<ActorRef<PageserverReply>> forgetting = Optional.empty();
 
     static Behavior<Message> create(
@@ -126,7 +141,10 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         return switch (message) {
             case Told told -> onCommand(told.command());
             case Due due -> onDue();
+            case Old old -> onOld();
             case Done done -> onDone(done);
+            case Collected collected -> onCollected(collected.more());
+            case NotCollected failed -> onNotCollected(failed);
             case Failed failed -> onFailed(failed);
         };
     }
@@ -200,7 +218,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         }
         PageserverCommand.Advance next = latest.get();
         RedoJob job = new RedoJob(next.base(), next.image(), next.history(), next.end(), next.sources());
-        RedoRun run = new RedoRun(maker, job);
+        RedoRun<Optional<Manifest>> run = new RedoRun<>(() -> maker.advance(job));
         working = Optional.of(run);
         workers.execute(run);
         getContext()
@@ -211,10 +229,52 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         return this;
     }
 
+    private Behavior<Message> onOld() {
+        if (collecting.isPresent() || forgetting.isPresent()) {
+            return this;
+        }
+        RedoRun<Boolean> run = new RedoRun<>(() -> maker.collect(timeline));
+        collecting = Optional.of(run);
+        workers.execute(run);
+        getContext()
+                .pipeToSelf(
+                        run.result(),
+                        (more, failure) -> failure == null ? new Collected(more) : new NotCollected(describe(failure)));
+        return this;
+    }
+
+    private Behavior<Message> onCollected(boolean more) {
+        collecting = Optional.empty();
+        if (forgetting.isPresent()) {
+            return forget();
+        }
+        if (more) {
+            collectLater();
+        }
+        return this;
+    }
+
+    private Behavior<Message> onNotCollected(NotCollected failed) {
+        getContext()
+                .getLog()
+                .warn(
+                        "timeline={} what no snapshot needs could not be deleted, is tried again later: {}",
+                        timeline,
+                        failed.reason());
+        return onCollected(true);
+    }
+
+    private void collectLater() {
+        if (!timers.isTimerActive(Old.INSTANCE)) {
+            timers.startSingleTimer(
+                    Old.INSTANCE, Old.INSTANCE, settings.retention().plus(settings.delay()));
+        }
+    }
+
     private static String describe(Throwable failure) {
         Throwable cause =
                 failure instanceof CompletionException && failure.getCause() != null ? failure.getCause() : failure;
-        return String.valueOf(cause.getMessage());
+        return cause instanceof IOException ? String.valueOf(cause.getMessage()) : cause.toString();
     }
 
     private Behavior<Message> onDone(Done done) {
@@ -232,6 +292,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
                             new PageserverReply.Snapshot(timeline, newest.end(), newest.walStart());
                     snapshot = Optional.of(next);
                     askers.forEach(asker -> asker.tell(next));
+                    collectLater();
                 });
         plan(false);
         return this;
@@ -257,20 +318,22 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
     private Behavior<Message> onForget(PageserverCommand.Forget forget) {
         forgetting = Optional.of(forget.replyTo());
         timers.cancelAll();
-        if (working.isPresent()) {
-            working.get().cancel();
-            return this;
-        }
+        working.ifPresent(RedoRun::cancel);
+        collecting.ifPresent(RedoRun::cancel);
         return forget();
     }
 
     private Behavior<Message> forget() {
+        if (working.isPresent() || collecting.isPresent()) {
+            return this;
+        }
         forgetting.ifPresent(asker -> asker.tell(new PageserverReply.Forgotten(timeline)));
         return Behaviors.stopped();
     }
 
     private Behavior<Message> onPostStop() {
         working.ifPresent(RedoRun::cancel);
+        collecting.ifPresent(RedoRun::cancel);
         return this;
     }
 }

@@ -1,28 +1,25 @@
 package io.spg99.nodes.pageserver;
 
-import io.spg99.storage.snapshot.Manifest;
 import java.io.IOException;
-import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import org.jspecify.annotations.Nullable;
 
-/** One run of a {@link SnapshotMaker} on a worker's thread, which can be told to end. */
-final class RedoRun implements Runnable {
+/** Work of a {@link SnapshotMaker} on a worker's thread, which can be told to end. */
+final class RedoRun<T> implements Runnable {
 
-    private final SnapshotMaker maker;
-    private final RedoJob job;
-    private final CompletableFuture<Optional<Manifest>> result = new CompletableFuture<>();
+    private final Callable<T> work;
+    private final CompletableFuture<T> result = new CompletableFuture<>();
     private @Nullable Thread runner;
     private boolean cancelled;
 
-    RedoRun(SnapshotMaker maker, RedoJob job) {
-        this.maker = maker;
-        this.job = job;
+    RedoRun(Callable<T> work) {
+        this.work = work;
     }
 
     /** Completes when the run has ended, also if it was cancelled. */
-    CompletionStage<Optional<Manifest>> result() {
+    CompletionStage<T> result() {
         return result.minimalCompletionStage();
     }
 
@@ -30,8 +27,9 @@ final class RedoRun implements Runnable {
     public void run() {
         try {
             begin();
-            result.complete(maker.advance(job));
-        } catch (IOException | RuntimeException e) {
+            result.complete(work.call());
+        } catch (Throwable e) {
+            // An error, too: the timeline waits for the end of its work.
             result.completeExceptionally(e);
         } finally {
             end();

@@ -25,6 +25,7 @@ import io.spg99.storage.snapshot.SnapshotRetention;
 import io.spg99.storage.snapshot.SnapshotStore;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
+import io.spg99.storage.wal.TimelineId;
 import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -34,10 +35,12 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.security.SecureRandom;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
@@ -72,6 +75,9 @@ public final class RedoWorker implements SnapshotMaker {
     private final PageserverSettings settings;
     private final Clock clock;
     private final SecureRandom random = new SecureRandom();
+
+    /** Of timelines whose last run did not end in time: for the next one. */
+    private final Map<TimelineId, Duration> deadlines = new ConcurrentHashMap<>();
 
     /** Reads of object storage at once, of all runs. */
     private final ThreadPoolExecutor readers = new ThreadPoolExecutor(
@@ -139,11 +145,9 @@ public final class RedoWorker implements SnapshotMaker {
             WalArchiver.add(
                     archive(job), objects, fetched, job.history(), before.segmentSize(), before.walStart(), job.end());
             // Without a checkpoint that is new there is nothing to do yet, and nothing has been done but this.
-            Optional<Manifest> made = records.checkpointEnd().isAfter(before.end())
+            return records.checkpointEnd().isAfter(before.end())
                     ? Optional.of(redo(job, store, new SnapshotReader(store, before, image), image, records, fetched))
-                    : Optional.empty();
-            collect(store);
-            return made.isPresent() ? made : newest;
+                    : newest;
         } finally {
             FileTree.delete(fetched);
         }
@@ -197,8 +201,8 @@ public final class RedoWorker implements SnapshotMaker {
         }
         clear(pgWal);
         Files.deleteIfExists(pgdata.resolve("standby.signal"));
-        SnapshotBuilder.Target target = new SnapshotBuilder.Target(
-                history.last().generation(), control.redo(), end, clock.millis(), random.nextLong());
+        SnapshotBuilder.Target target =
+                new SnapshotBuilder.Target(history.last().generation(), control.redo(), end, clock, random.nextLong());
         Manifest manifest = SnapshotBuilder.build(
                 store,
                 reader,
@@ -207,6 +211,11 @@ public final class RedoWorker implements SnapshotMaker {
                 files.through(),
                 target,
                 directories.scratch(job.base().timeline()));
+        // Until then nobody deletes its layer, which no manifest names.
+        if (clock.millis() - manifest.madeAtMillis() >= settings.retention().toMillis()) {
+            throw new IOException("layer took too long to be stored: timeline="
+                    + job.base().timeline() + " retention=" + settings.retention());
+        }
         if (!store.publish(manifest)) {
             LOG.info("timeline={} snapshot={} exists already", job.base().timeline(), end);
         }
@@ -222,11 +231,14 @@ public final class RedoWorker implements SnapshotMaker {
         return manifest;
     }
 
-    private void collect(SnapshotStore store) throws IOException {
-        List<String> deleted = SnapshotRetention.collect(store, clock.millis(), settings.retention());
-        if (!deleted.isEmpty()) {
-            LOG.info("objects deleted that no snapshot needs: {}", deleted);
+    @Override
+    public boolean collect(TimelineId timeline) throws IOException {
+        SnapshotStore store = new SnapshotStore(objects, timeline);
+        SnapshotRetention.Collected collected = SnapshotRetention.collect(store, clock.millis(), settings.retention());
+        if (!collected.deleted().isEmpty()) {
+            LOG.info("timeline={} objects deleted that no snapshot needs: {}", timeline, collected.deleted());
         }
+        return collected.more();
     }
 
     private WalArchive archive(RedoJob job) {
@@ -334,6 +346,7 @@ public final class RedoWorker implements SnapshotMaker {
     }
 
     private void run(TimelineBase base, RedoFiles files) throws IOException {
+        Duration deadline = deadlines.getOrDefault(base.timeline(), settings.redoDeadline());
         PostgresProcess server = PostgresProcess.start(new PostgresProcess.Launch(
                 binaries,
                 user,
@@ -343,16 +356,18 @@ public final class RedoWorker implements SnapshotMaker {
                 false,
                 PostgresLog.sink(Map.of("timeline", base.timeline().value()))));
         try {
-            server.exit().toCompletableFuture().get(settings.redoDeadline().toMillis(), TimeUnit.MILLISECONDS);
+            server.exit().toCompletableFuture().get(deadline.toMillis(), TimeUnit.MILLISECONDS);
+            deadlines.remove(base.timeline());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while redo ran: timeline=" + base.timeline(), e);
         } catch (ExecutionException | CancellationException e) {
             throw new IOException("redo cannot be followed: timeline=" + base.timeline(), e);
         } catch (TimeoutException e) {
+            deadlines.put(base.timeline(), deadline.multipliedBy(2));
             throw new IOException(
-                    "redo did not end in time: timeline=" + base.timeline() + " deadline=" + settings.redoDeadline()
-                            + " log=" + server.lastError(),
+                    "redo did not end in time, is given twice that now: timeline=" + base.timeline() + " deadline="
+                            + deadline + " log=" + server.lastError(),
                     e);
         } finally {
             server.kill();

@@ -1,6 +1,7 @@
 package io.spg99.nodes.pageserver;
 
 import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
 import java.util.Optional;
 
@@ -8,10 +9,16 @@ import java.util.Optional;
 public interface SnapshotMaker {
 
     /**
-     * Makes a snapshot at the newest checkpoint of the writers up to {@code job.end()}, and puts what can be put in order on the
-     * way: the WAL's archive, old snapshots.
+     * Makes a snapshot at the newest checkpoint of the writers up to {@code job.end()}, and archives their WAL on the way.
      *
      * @return the newest snapshot, which may be an older one if no checkpoint followed it; empty if there is none at all
      */
     Optional<Manifest> advance(RedoJob job) throws IOException;
+
+    /**
+     * Deletes what no snapshot needs any more, and has not for the retention time.
+     *
+     * @return whether there is more of it, which is not old enough yet, or is being read
+     */
+    boolean collect(TimelineId timeline) throws IOException;
 }

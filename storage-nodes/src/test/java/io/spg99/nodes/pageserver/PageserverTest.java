@@ -58,6 +58,10 @@ class PageserverTest {
     private static final class Maker implements SnapshotMaker {
         final BlockingQueue<RedoJob> jobs = new LinkedBlockingQueue<>();
         final AtomicInteger failures = new AtomicInteger();
+        final AtomicInteger errors = new AtomicInteger();
+        final BlockingQueue<TimelineId> collections = new LinkedBlockingQueue<>();
+        final AtomicInteger collectionFailures = new AtomicInteger();
+        final AtomicInteger left = new AtomicInteger();
         volatile boolean blocked;
         final CountDownLatch interrupted = new CountDownLatch(1);
 
@@ -66,6 +70,9 @@ class PageserverTest {
             jobs.add(job);
             if (failures.getAndUpdate(left -> Math.max(left - 1, 0)) > 0) {
                 throw new IOException("no source has the WAL");
+            }
+            if (errors.getAndUpdate(left -> Math.max(left - 1, 0)) > 0) {
+                throw new StackOverflowError("a bug");
             }
             if (blocked) {
                 try {
@@ -87,6 +94,19 @@ class PageserverTest {
                     List.of(),
                     List.of(),
                     List.of()));
+        }
+
+        @Override
+        public boolean collect(TimelineId timeline) throws IOException {
+            collections.add(timeline);
+            if (collectionFailures.getAndUpdate(left -> Math.max(left - 1, 0)) > 0) {
+                throw new IOException("object storage is away");
+            }
+            return left.getAndUpdate(left -> Math.max(left - 1, 0)) > 0;
+        }
+
+        void collected() throws InterruptedException {
+            assertEquals(BASE.timeline(), collections.poll(PATIENCE.toSeconds(), TimeUnit.SECONDS));
         }
 
         RedoJob next() throws InterruptedException {
@@ -212,6 +232,35 @@ class PageserverTest {
             last = maker.next();
         }
         asker.receiveMessage(PATIENCE);
+    }
+
+    @Test
+    void givenWorkThatEndsWithAnError_whenSomeTimeHasPassed_thenItIsTriedAgain() throws Exception {
+        maker.errors.set(1);
+        advance(0x1001000, true);
+        maker.next();
+        maker.next();
+        expectSnapshot(0x1001000);
+    }
+
+    @Test
+    void givenADatabaseThatStopped_whenTheRetentionTimeHasPassed_thenWhatWasReplacedIsDeletedUntilNothingIsLeft()
+            throws Exception {
+        ActorRef<PageserverCommand> forgetful =
+                KIT.spawn(Pageserver.create(SETTINGS.withRetention(Duration.ofMillis(300)), maker, Clock.systemUTC()));
+        maker.left.set(1);
+        maker.collectionFailures.set(1);
+        advance(forgetful, 0x1001000, true, false);
+        expectSnapshot(0x1001000);
+        assertEquals(null, maker.collections.poll(100, TimeUnit.MILLISECONDS), "nothing is old yet");
+        maker.collected();
+        maker.collected();
+        maker.collected();
+        assertEquals(null, maker.collections.poll(600, TimeUnit.MILLISECONDS), "nothing is left");
+
+        advance(forgetful, 0x1002000, true, false);
+        expectSnapshot(0x1002000);
+        maker.collected();
     }
 
     @Test

@@ -1,15 +1,19 @@
 package io.spg99.nodes.pageserver;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.storage.quorum.QuorumReply;
 import io.spg99.storage.snapshot.Manifest;
+import java.io.IOException;
 import java.sql.Connection;
 import java.sql.SQLException;
+import java.time.Duration;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -94,6 +98,28 @@ class RedoWorkerTest {
             }
             timeline.stop();
         }
+    }
+
+    @Test
+    void givenRedoThatTakesLongerThanItMay_whenTriedAgain_thenItMayTakeLongerUntilItIsDone() throws Exception {
+        TestTimelines.Timeline timeline = timelines.timeline();
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.create(connection);
+        }
+        timeline.stop();
+        RedoJob job = timeline.job(timeline.prepare());
+        PageserverSettings hurried = PageserverSettings.defaults().withRedoDeadline(Duration.ofMillis(2));
+        RedoWorker worker = timelines.redoWorker(timelines.objects, hurried);
+
+        IOException e = assertThrows(IOException.class, () -> worker.advance(job));
+        assertTrue(String.valueOf(e.getMessage()).contains("redo did not end in time"), e.getMessage());
+
+        Manifest made = Awaitility.await("a snapshot")
+                .atMost(TestTimelines.PATIENCE.multipliedBy(2))
+                .ignoreExceptionsInstanceOf(IOException.class)
+                .until(() -> worker.advance(job).orElseThrow(), snapshot -> true);
+        assertEquals(job.end(), made.end());
     }
 
     /** {@code -Dspg99.generations=30} for the long round; the seed of a failure is in its message. */

@@ -303,7 +303,8 @@ class SoftStartTest {
                                     .orElseThrow(),
                             made -> made.end().isAfter(first.end()));
             long muchLater = second.madeAtMillis() + Duration.ofDays(1).toMillis();
-            List<String> deleted = SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10));
+            List<String> deleted = SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10))
+                    .deleted();
             assertEquals(List.of(), deleted);
             assertEquals("150000", Workload.ask(connection, "SELECT count(*) FROM big"));
         }
@@ -314,7 +315,7 @@ class SoftStartTest {
         long muchLater = System.currentTimeMillis() + Duration.ofDays(1).toMillis();
         assertEquals(
                 1,
-                SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10)).stream()
+                SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10)).deleted().stream()
                         .filter(key -> key.contains("/snapshots/"))
                         .count());
     }
@@ -513,13 +514,18 @@ class SoftStartTest {
                     "DECLARE before CURSOR FOR SELECT count(*) FROM big WHERE version = -1",
                     "UPDATE big SET version = -2 WHERE id < 1000");
             Manifest withHalf = published(timeline, worker, connection);
-            Awaitility.await("it goes on reading the snapshot it has")
+            Awaitility.await("it goes on reading the snapshot it has, and keeps the one it will read")
                     .during(Duration.ofMillis(2500))
-                    .until(() -> held(timeline).equals(before));
+                    .atMost(TestTimelines.PATIENCE)
+                    .until(() -> held(timeline).size() == 2 && held(timeline).containsAll(before));
+            Manifest later = published(timeline, worker, connection);
+            long muchLater = later.madeAtMillis() + Duration.ofDays(1).toMillis();
+            SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10));
+            assertTrue(store(timeline).has(withHalf), "it waits for the transactions that were running then");
             Workload.ask(connection, "SELECT sum(length(filler)) FROM big");
             assertEquals("1000", Workload.ask(holder, "FETCH before"));
             Workload.run(holder, "ROLLBACK");
-            awaitHeld(timeline, withHalf);
+            awaitHeld(timeline, later);
             update(connection, versions, random, 3000);
             Workload.run(connection, "CREATE EXTENSION IF NOT EXISTS amcheck");
             Workload.run(connection, "SELECT bt_index_check('big_pkey', true)");

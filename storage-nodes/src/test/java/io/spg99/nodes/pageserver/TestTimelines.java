@@ -115,6 +115,10 @@ final class TestTimelines implements AutoCloseable {
     }
 
     RedoWorker redoWorker(ObjectStore store) throws IOException {
+        return redoWorker(store, PageserverSettings.defaults());
+    }
+
+    RedoWorker redoWorker(ObjectStore store, PageserverSettings settings) throws IOException {
         Path directory = root.resolve("redo");
         Files.createDirectories(directory);
         Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
@@ -126,7 +130,7 @@ final class TestTimelines implements AutoCloseable {
                 pageserver,
                 ReadThroughLibrary.install(root.resolve("native")),
                 directory,
-                PageserverSettings.defaults(),
+                settings,
                 Clock.systemUTC());
     }
 

@@ -48,8 +48,8 @@ COMMENT ON COLUMN spg99.cache.hits IS 'blocks that were on the local disk when P
 COMMENT ON COLUMN spg99.cache.misses IS 'blocks that were waited for';
 COMMENT ON COLUMN spg99.cache.read_ahead IS 'blocks fetched before anybody waited for them';
 COMMENT ON COLUMN spg99.cache.evictions IS 'blocks given back for want of space';
-COMMENT ON COLUMN spg99.cache.resident_bytes IS 'of the files of the snapshot, on the local disk now';
-COMMENT ON COLUMN spg99.cache.changed_bytes IS 'of these, newer than the snapshot: never given back';
+COMMENT ON COLUMN spg99.cache.resident_bytes IS 'of the files of the snapshot and of those made since, on the local disk now';
+COMMENT ON COLUMN spg99.cache.changed_bytes IS 'of these, newer than the snapshot that is read: not given back before a newer one has them';
 COMMENT ON COLUMN spg99.cache.limit_bytes IS 'beyond it what was not used for longest is given back';
 
 GRANT SELECT ON spg99.status, spg99.cache TO PUBLIC;

@@ -43,6 +43,9 @@ import org.apache.pekko.actor.typed.javadsl.TimerScheduler;
  * any          PostgreSQL ended by itself          ENDING       -
  * ENDING       steps and PostgreSQL have ended     ENDING       remove processes and files
  * ENDING       removed                             (stopped)    owner: Ended
+ *
+ * One that crashed while it served says Ended as soon as none of its processes is left: somebody waits for the next generation.
+ * Its files are removed a while later.
  * </pre>
  */
 public final class ComputeGeneration extends AbstractBehavior<GenerationCommand> {
@@ -74,6 +77,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         SAMPLE,
         SETTLE,
         LAST_WAL,
+        SWEEP,
         REMOVE
     }
 
@@ -87,7 +91,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private static final Duration LOAD_INTERVAL = Duration.ofSeconds(1);
 
-    /** After a handoff the machine has better things to do first than to remove what is left. */
+    /** After a handoff or a crash the machine has better things to do first than to remove what is left. */
     private static final Duration REMOVE_LATER = Duration.ofSeconds(3);
 
     @FunctionalInterface
@@ -166,6 +170,12 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     /** End of the newest snapshot heard of; zero before the first. */
     private Lsn snapshot = Lsn.ZERO;
+
+    /** True if PostgreSQL ended by itself while it served. */
+    private boolean crashed;
+
+    /** True once the owner knows that it ended. */
+    private boolean saidEnded;
 
     /** Nothing runs any more: what is left is removed now, or a while later. */
     private boolean over;
@@ -409,6 +419,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         if (done.step() == Step.LAST_WAL) {
             return onLastWal();
         }
+        if (done.step() == Step.SWEEP) {
+            return onSwept();
+        }
         if (state == State.ENDING) {
             return proceedToEnd();
         }
@@ -429,7 +442,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 phases.put("configure", done.took());
                 serve();
             }
-            case IMAGE, LAUNCH, VERIFY, FAREWELL, SAMPLE, SETTLE, LAST_WAL, REMOVE ->
+            case IMAGE, LAUNCH, VERIFY, FAREWELL, SAMPLE, SETTLE, LAST_WAL, SWEEP, REMOVE ->
                 throw new IllegalStateException("step has an answer of its own: step=" + done.step());
         }
         return this;
@@ -440,6 +453,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
         if (failed.step() == Step.REMOVE) {
             getContext().getLog().error("generation could not be removed: reason={}", failed.reason());
             return ended(false, reason + "; what is left could not be removed: " + failed.reason());
+        }
+        if (failed.step() == Step.SWEEP) {
+            getContext().getLog().info("processes may be left, removing all at once: reason={}", failed.reason());
+            return remove();
         }
         if (failed.step() == Step.SETTLE) {
             getContext().getLog().info("sequences were not settled: reason={}", failed.reason());
@@ -550,6 +567,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             launch();
             return this;
         }
+        crashed = state == State.SERVING;
         end("PostgreSQL ended by itself: state=" + state + " status=" + exited.status() + " log=" + server.lastError());
         return proceedToEnd();
     }
@@ -579,9 +597,16 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     }
 
     private Behavior<GenerationCommand> ended(boolean orderly, String why) {
+        if (!saidEnded) {
+            sayEnded(orderly, why);
+        }
+        return Behaviors.stopped();
+    }
+
+    private void sayEnded(boolean orderly, String why) {
+        saidEnded = true;
         getContext().getLog().info("generation ended: orderly={} reason={}", orderly, why);
         owner.tell(new GenerationEvent.Ended(spec.generation(), orderly, why));
-        return Behaviors.stopped();
     }
 
     /** Ends without regard for what runs. */
@@ -613,10 +638,20 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             timers.cancel(Timer.TICK);
             if (handedOver) {
                 timers.startSingleTimer(RemoveNow.INSTANCE, REMOVE_LATER);
+            } else if (crashed) {
+                node.share(spec); // the next generation looks for what was hot before this one is removed
+                runStep(Step.SWEEP, () -> node.endProcesses(spec));
             } else {
                 remove();
             }
         }
+        return this;
+    }
+
+    /** Nobody reads from it any more; what is left of it is in nobody's way. */
+    private Behavior<GenerationCommand> onSwept() {
+        sayEnded(false, reason);
+        timers.startSingleTimer(RemoveNow.INSTANCE, REMOVE_LATER);
         return this;
     }
 

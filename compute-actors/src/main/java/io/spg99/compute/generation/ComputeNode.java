@@ -523,6 +523,11 @@ public class ComputeNode implements AutoCloseable {
         return orderly;
     }
 
+    /** Ends what is left of a server whose postmaster has died. Files stay. Blocks. */
+    void endProcesses(GenerationSpec spec) throws IOException {
+        PostgresProcess.removeRemains(pgdata(spec));
+    }
+
     /** What is left over is no loss but of statistics: the next generation begins without. */
     private void bequeath(GenerationSpec spec, Path pgdata) {
         try {

@@ -57,7 +57,8 @@ public sealed interface GenerationEvent extends ComputeMessage {
     record Load(int generation, Duration cpu, long memory, long misses, long evicted) implements GenerationEvent {}
 
     /**
-     * No process and no directory of this generation is left; the actor has stopped.
+     * No process of this generation is left; nor its directory, unless it crashed while it served: that is removed a while later. The
+     * last event.
      *
      * @param orderly true if the server shut down cleanly on request
      * @param reason  what happened, for {@code last_error} and the log; no secrets

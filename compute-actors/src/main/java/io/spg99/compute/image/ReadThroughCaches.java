@@ -286,8 +286,13 @@ public final class ReadThroughCaches implements AutoCloseable {
         return new BlockSource() {
             @Override
             public CompletionStage<ByteBuffer> read(RelationFile file, int first, int count) {
+                return read(List.of(new BlockRange(file, first, count)));
+            }
+
+            @Override
+            public CompletionStage<ByteBuffer> read(List<BlockRange> pieces) {
                 long began = System.nanoTime();
-                return source.read(file, first, count).whenComplete((blocks, e) -> {
+                return source.read(pieces).whenComplete((blocks, e) -> {
                     if (e == null) {
                         fetches.record(System.nanoTime() - began, TimeUnit.NANOSECONDS);
                     }
@@ -295,7 +300,7 @@ public final class ReadThroughCaches implements AutoCloseable {
             }
 
             @Override
-            public BlockRange together(RelationFile file, int block) {
+            public List<BlockRange> together(RelationFile file, int block) {
                 return source.together(file, block);
             }
         };

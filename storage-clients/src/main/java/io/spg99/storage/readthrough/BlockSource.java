@@ -1,6 +1,8 @@
 package io.spg99.storage.readthrough;
 
 import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 
 /** Port: whoever has the blocks that are not on the local disk. */
@@ -17,8 +19,32 @@ public interface BlockSource {
      */
     CompletionStage<ByteBuffer> read(RelationFile file, int first, int count);
 
-    /** The blocks around {@code block} that come at no cost worth mentioning when that one does. Called by the agent's one thread. */
-    default BlockRange together(RelationFile file, int block) {
-        return new BlockRange(file, block, 1);
+    /**
+     * Fetches several pieces at once, as {@link #read(RelationFile, int, int)} does one: what {@link #together} names, or a part of
+     * that.
+     *
+     * @return with the bytes of all of them, in the order of {@code pieces}
+     */
+    default CompletionStage<ByteBuffer> read(List<BlockRange> pieces) {
+        CompletionStage<ByteBuffer> all = CompletableFuture.completedFuture(ByteBuffer.allocate(0));
+        for (BlockRange piece : pieces) {
+            all = all.thenCombine(read(piece.file(), piece.first(), piece.count()), BlockSource::join);
+        }
+        return all;
+    }
+
+    private static ByteBuffer join(ByteBuffer one, ByteBuffer other) {
+        return ByteBuffer.allocate(one.remaining() + other.remaining())
+                .put(one)
+                .put(other)
+                .flip();
+    }
+
+    /**
+     * The blocks that come at no cost worth mentioning when {@code block} does, and that one: of any file, {@link
+     * ReadThrough#MOST_BLOCKS} at most. Called by the agent's one thread.
+     */
+    default List<BlockRange> together(RelationFile file, int block) {
+        return List.of(new BlockRange(file, block, 1));
     }
 }

@@ -70,6 +70,10 @@ public final class ReadThrough implements AutoCloseable {
     private static final String SOCKET = "socket";
 
     private static final int REQUEST = 16;
+
+    /** Read from a connection at once: recovery asks for hundreds of blocks ahead, one by one. */
+    private static final int REQUESTS = 256;
+
     private static final int KIND_NEED = 1;
     private static final int KIND_HINT = 2;
     private static final int STATUS_LOOK_AGAIN = 0;
@@ -114,7 +118,7 @@ public final class ReadThrough implements AutoCloseable {
     private final AtomicLong failed = new AtomicLong();
 
     // Of the agent's thread alone.
-    private final Map<Integer, List<Fill>> fills = new HashMap<>();
+    private final Map<Integer, List<Filling>> fills = new HashMap<>();
     private int blocksUnderWay;
     private boolean sourceFails;
 
@@ -136,21 +140,32 @@ public final class ReadThrough implements AutoCloseable {
 
     /** One request to the source. */
     private static final class Fill {
-        final int file;
-        final int first;
+        /** Those of one file follow each other. */
+        final List<Piece> pieces;
+
         final int count;
         final List<Need> waiting = new ArrayList<>();
 
-        Fill(int file, int first, int count) {
-            this.file = file;
-            this.first = first;
-            this.count = count;
+        Fill(List<Piece> pieces) {
+            this.pieces = pieces;
+            this.count = pieces.stream().mapToInt(Piece::count).sum();
+        }
+    }
+
+    /** Blocks of one file that follow each other and are claimed. */
+    private record Piece(int file, int first, int count) {
+
+        int end() {
+            return first + count;
         }
 
         boolean covers(int block) {
-            return block >= first && block < first + count;
+            return block >= first && block < end();
         }
     }
+
+    /** A piece and what it belongs to. */
+    private record Filling(Piece piece, Fill fill) {}
 
     /** Blocks that somebody waits for. */
     private static final class Need {
@@ -175,7 +190,7 @@ public final class ReadThrough implements AutoCloseable {
 
     private static final class Connection {
         final SocketChannel channel;
-        final ByteBuffer request = ByteBuffer.allocate(REQUEST).order(ByteOrder.LITTLE_ENDIAN);
+        final ByteBuffer requests = ByteBuffer.allocate(REQUESTS * REQUEST).order(ByteOrder.LITTLE_ENDIAN);
         boolean waiting;
 
         Connection(SocketChannel channel) {
@@ -680,21 +695,17 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private void receive(Connection connection) throws IOException {
-        while (true) {
-            int got = connection.channel.read(connection.request);
-            if (got < 0) {
-                connection.channel.close();
-                return;
-            }
-            if (connection.request.hasRemaining()) {
-                return;
-            }
-            ByteBuffer request = connection.request.flip();
-            int kind = request.getInt();
-            int file = request.getInt();
-            int first = request.getInt();
-            int count = request.getInt();
-            connection.request.clear();
+        ByteBuffer requests = connection.requests;
+        if (connection.channel.read(requests) < 0) {
+            connection.channel.close();
+            return;
+        }
+        requests.flip();
+        while (requests.remaining() >= REQUEST) {
+            int kind = requests.getInt();
+            int file = requests.getInt();
+            int first = requests.getInt();
+            int count = requests.getInt();
             boolean valid = file >= 0
                     && file < map.files()
                     && first >= 0
@@ -710,18 +721,49 @@ public final class ReadThrough implements AutoCloseable {
                         + count + " waiting=" + connection.waiting);
             }
         }
+        requests.compact();
     }
 
-    /** Recovery asks so, block by block, and changes many blocks of the same tables: what comes with one of them is likely to be needed. */
+    /**
+     * Recovery asks so, block by block, and changes many blocks of the same tables: what comes with one of them is likely to be needed, and
+     * would have to be decompressed again then.
+     */
     private void hint(int file, int first, int count) {
-        int from = first;
-        int end = first + count;
-        if (count == 1 && map.state(file, first) == PresenceMap.MISSING) {
-            BlockRange together = source.together(map.file(file), first);
-            from = together.first();
-            end = from + together.count();
+        if (count > 1) {
+            startFills(file, first, first + count, null);
+        } else if (map.state(file, first) == PresenceMap.MISSING && blocksUnderWay < MOST_AHEAD) {
+            List<Piece> claimed = new ArrayList<>();
+            for (BlockRange range : source.together(map.file(file), first)) {
+                int index = map.indexOf(range.file());
+                // Nobody has asked for the others yet: it would take longer to make them than to fetch a block.
+                if (index >= 0 && (index == file || map.place(index) == PresenceMap.HERE)) {
+                    claim(index, range.first(), Math.min(map.blocks(index), range.first() + range.count()), claimed);
+                }
+            }
+            if (!claimed.isEmpty()) {
+                start(new Fill(claimed), null);
+            }
         }
-        startFills(file, from, end, null);
+    }
+
+    /** Claims what is missing of these blocks. */
+    private void claim(int file, int from, int to, List<Piece> claimed) {
+        int block = from;
+        while (block < to) {
+            int end = endOfClaim(file, block, to);
+            if (end > block) {
+                claimed.add(new Piece(file, block, end - block));
+            }
+            block = end + 1;
+        }
+    }
+
+    private int endOfClaim(int file, int first, int limit) {
+        int end = first;
+        while (end < limit && map.change(file, end, PresenceMap.MISSING, PresenceMap.FILLING)) {
+            end++;
+        }
+        return end;
     }
 
     private void need(Connection connection, int file, int first, int count) {
@@ -767,13 +809,13 @@ public final class ReadThrough implements AutoCloseable {
         while (block < to) {
             int state = map.state(file, block);
             if (state == PresenceMap.FILLING) {
-                Fill running = fillOf(file, block);
+                Filling running = need == null ? null : fillingOf(file, block);
                 if (running != null && need != null) {
                     need.pending++;
-                    running.waiting.add(need);
+                    running.fill.waiting.add(need);
                 }
                 // One that nobody fetches is being evicted: the process looks again until it is missing.
-                block = running == null ? block + 1 : running.first + running.count;
+                block = running == null ? block + 1 : running.piece.end();
             } else if (state != PresenceMap.MISSING) {
                 block++;
             } else if (need == null && blocksUnderWay >= MOST_AHEAD) {
@@ -784,10 +826,10 @@ public final class ReadThrough implements AutoCloseable {
         }
     }
 
-    private @Nullable Fill fillOf(int file, int block) {
-        for (Fill fill : fills.getOrDefault(file, List.of())) {
-            if (fill.covers(block)) {
-                return fill;
+    private @Nullable Filling fillingOf(int file, int block) {
+        for (Filling filling : fills.getOrDefault(file, List.of())) {
+            if (filling.piece.covers(block)) {
+                return filling;
             }
         }
         return null;
@@ -795,27 +837,32 @@ public final class ReadThrough implements AutoCloseable {
 
     /** @return the first block that is not under way now */
     private int startFill(int file, int first, int limit, @Nullable Need need) {
-        int end = first;
-        while (end < limit
-                && end - first < MOST_BLOCKS
-                && map.change(file, end, PresenceMap.MISSING, PresenceMap.FILLING)) {
-            end++;
+        int end = endOfClaim(file, first, Math.min(limit, first + MOST_BLOCKS));
+        if (end > first) { // else somebody was faster: look again
+            start(new Fill(List.of(new Piece(file, first, end - first))), need);
         }
-        if (end == first) {
-            return first; // somebody was faster: look again
-        }
-        Fill fill = new Fill(file, first, end - first);
+        return end;
+    }
+
+    private void start(Fill fill, @Nullable Need need) {
+        int count = fill.count;
         if (need != null) {
             need.pending++;
             fill.waiting.add(need);
         } else {
-            ahead.addAndGet(fill.count);
+            ahead.addAndGet(count);
         }
-        fills.computeIfAbsent(file, key -> new ArrayList<>(1)).add(fill);
-        blocksUnderWay += fill.count;
+        List<BlockRange> ranges = new ArrayList<>(fill.pieces.size());
+        for (Piece piece : fill.pieces) {
+            fills.computeIfAbsent(piece.file, key -> new ArrayList<>(1)).add(new Filling(piece, fill));
+            ranges.add(new BlockRange(map.file(piece.file), piece.first, piece.count));
+        }
+        blocksUnderWay += count;
         CompletionStage<ByteBuffer> bytes;
         try {
-            bytes = source.read(map.file(file), first, fill.count);
+            bytes = ranges.size() == 1
+                    ? source.read(ranges.getFirst().file(), ranges.getFirst().first(), count)
+                    : source.read(ranges);
         } catch (RuntimeException e) {
             bytes = CompletableFuture.failedFuture(e);
         }
@@ -825,13 +872,14 @@ public final class ReadThrough implements AutoCloseable {
                 .thenAccept(content -> accept(fill, content))
                 .whenComplete((nothing, e) -> {
                     int outcome = e == null ? PresenceMap.READABLE : PresenceMap.MISSING;
-                    for (int block = fill.first; block < fill.first + fill.count; block++) {
-                        map.change(file, block, PresenceMap.FILLING, outcome);
+                    for (Piece piece : fill.pieces) {
+                        for (int block = piece.first; block < piece.end(); block++) {
+                            map.change(piece.file, block, PresenceMap.FILLING, outcome);
+                        }
                     }
                     submit(() -> onFilled(fill, e));
                     evictIfDue();
                 });
-        return end;
     }
 
     private void accept(Fill fill, ByteBuffer content) {
@@ -841,7 +889,7 @@ public final class ReadThrough implements AutoCloseable {
                     "source gave other blocks: expectedBytes=" + expected + " actual=" + content.remaining());
         }
         try {
-            write(fill.file, fill.first, content);
+            write(fill.pieces, content);
         } catch (IOException e) {
             throw new CompletionException(e);
         }
@@ -851,11 +899,14 @@ public final class ReadThrough implements AutoCloseable {
 
     private void onFilled(Fill fill, @Nullable Throwable failure) {
         blocksUnderWay -= fill.count;
-        List<Fill> others = fills.get(fill.file);
-        if (others != null) {
-            others.remove(fill);
-            if (others.isEmpty()) {
-                fills.remove(fill.file);
+        int last = -1;
+        for (Piece piece : fill.pieces) {
+            if (piece.file != last) {
+                last = piece.file;
+                fills.computeIfPresent(last, (file, others) -> {
+                    others.removeIf(filling -> filling.fill == fill);
+                    return others.isEmpty() ? null : others;
+                });
             }
         }
         report(fill, failure);
@@ -876,8 +927,8 @@ public final class ReadThrough implements AutoCloseable {
             LOG.warn(
                     "blocks could not be fetched, trying again: pgdata={} file={} first={} count={}",
                     pgdata,
-                    map.file(fill.file).path(),
-                    fill.first,
+                    map.file(fill.pieces.getFirst().file).path(),
+                    fill.pieces.getFirst().first,
                     fill.count,
                     failure);
         } else if (failure == null && sourceFails) {
@@ -931,12 +982,26 @@ public final class ReadThrough implements AutoCloseable {
     // Files
 
     private void write(int file, int first, ByteBuffer content) throws IOException {
-        materialise(file);
-        try (FileChannel channel =
-                FileChannel.open(pgdata.resolve(map.file(file).path()), StandardOpenOption.WRITE)) {
-            long position = (long) first * RelationFile.BLOCK;
-            while (content.hasRemaining()) {
-                position += channel.write(content, position);
+        write(List.of(new Piece(file, first, content.remaining() / RelationFile.BLOCK)), content);
+    }
+
+    private void write(List<Piece> pieces, ByteBuffer content) throws IOException {
+        int next = 0;
+        while (next < pieces.size()) {
+            int file = pieces.get(next).file;
+            materialise(file);
+            try (FileChannel channel =
+                    FileChannel.open(pgdata.resolve(map.file(file).path()), StandardOpenOption.WRITE)) {
+                for (; next < pieces.size() && pieces.get(next).file == file; next++) {
+                    Piece piece = pieces.get(next);
+                    long position = (long) piece.first * RelationFile.BLOCK;
+                    int end = content.position() + piece.count * RelationFile.BLOCK;
+                    ByteBuffer part = content.slice(content.position(), piece.count * RelationFile.BLOCK);
+                    while (part.hasRemaining()) {
+                        position += channel.write(part, position);
+                    }
+                    content.position(end);
+                }
             }
         }
     }

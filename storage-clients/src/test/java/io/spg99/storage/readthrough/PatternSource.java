@@ -15,6 +15,9 @@ final class PatternSource implements BlockSource {
     /** What was asked for. */
     final List<BlockRange> requests = new CopyOnWriteArrayList<>();
 
+    /** What comes with each other, if one of it is asked for. */
+    private volatile List<BlockRange> group = List.of();
+
     private volatile CompletableFuture<Void> gate = CompletableFuture.completedFuture(null);
     private volatile @Nullable IOException failure;
 
@@ -28,6 +31,18 @@ final class PatternSource implements BlockSource {
 
     void failWith(@Nullable IOException e) {
         failure = e;
+    }
+
+    void compressTogether(BlockRange... ranges) {
+        group = List.of(ranges);
+    }
+
+    @Override
+    public List<BlockRange> together(RelationFile file, int block) {
+        boolean grouped = group.stream()
+                .anyMatch(range ->
+                        range.file().equals(file) && block >= range.first() && block < range.first() + range.count());
+        return grouped ? group : BlockSource.super.together(file, block);
     }
 
     /** Sum of the bytes of blocks {@code first} to {@code first + count - 1}. */

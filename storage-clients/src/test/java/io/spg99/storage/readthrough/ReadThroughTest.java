@@ -252,6 +252,94 @@ class ReadThroughTest {
         assertEquals(0, Files.size(pgdata.resolve(TABLE.path())));
     }
 
+    private static final BlockRange ASKED = new BlockRange(TABLE, 7, 1);
+
+    /** One is asked for ahead as recovery does it. */
+    private void prefetchOneOfAGroup(FileCalls process, String fd) throws IOException {
+        assertEquals("0", process.call("prefetch " + fd + " " + 7 * BLOCK + " " + BLOCK));
+        await("it is under way").until(() -> source.requests.contains(ASKED));
+    }
+
+    @Test
+    void givenBlocksCompressedTogether_whenOneIsAskedForAhead_thenAllThatAreMissingComeWithIt() throws Exception {
+        source.compressTogether(
+                new BlockRange(TABLE, 30, 2),
+                ASKED,
+                new BlockRange(TABLE, 50, 3),
+                new BlockRange(SMALL, 0, 1),
+                new BlockRange(SHARED, 19, 4),
+                new BlockRange(new RelationFile(5, 9, RelationFile.Fork.MAIN, 0), 0, 1));
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            String global = process.call("open global/1260.1");
+            process.call("write " + fd + " " + 51 * BLOCK + " " + BLOCK + " 99");
+            prefetchOneOfAGroup(process, fd);
+            await("all are there").until(() -> agent.figures().fetchedBlocks() == 6);
+            List<BlockRange> asked = List.copyOf(source.requests);
+            assertEquals(
+                    List.of(
+                            new BlockRange(TABLE, 30, 2),
+                            ASKED,
+                            new BlockRange(TABLE, 50, 1),
+                            new BlockRange(TABLE, 52, 1),
+                            new BlockRange(SHARED, 19, 1)),
+                    asked,
+                    "neither what was written here, nor what lies beyond the end, nor files that nobody has opened or that are unknown");
+            assertFalse(Files.exists(pgdata.resolve(SMALL.path())));
+            assertEquals(content(30, 2), process.call("read " + fd + " " + 30 * BLOCK + " " + 2 * BLOCK));
+            assertEquals(content(7, 1), process.call("read " + fd + " " + 7 * BLOCK + " " + BLOCK));
+            assertEquals(content(50, 1), process.call("read " + fd + " " + 50 * BLOCK + " " + BLOCK));
+            assertEquals(bytes(1, 99), process.call("read " + fd + " " + 51 * BLOCK + " " + BLOCK));
+            assertEquals(content(19, 1), process.call("read " + global + " " + 19 * BLOCK + " " + BLOCK));
+            assertEquals(asked, source.requests, "each is fetched once");
+        }
+    }
+
+    @Test
+    void givenAGroupBeingFetched_whenItsBlocksAreWrittenReadOrCut_thenEachWaitsForItAndNothingOldComesBack()
+            throws Exception {
+        source.compressTogether(ASKED, new BlockRange(TABLE, 30, 2), new BlockRange(SHARED, 3, 2));
+        try (FileCalls process = process();
+                FileCalls writer = process();
+                FileCalls reader = process();
+                FileCalls cutter = process()) {
+            String fd = process.call("open base/5/16384");
+            assertEquals(fd, writer.call("open base/5/16384"));
+            assertEquals(fd, reader.call("open base/5/16384"));
+            String global = cutter.call("open global/1260.1");
+            source.hold();
+            prefetchOneOfAGroup(process, fd);
+            writer.begin("write " + fd + " " + 30 * BLOCK + " " + BLOCK + " 99");
+            reader.begin("read " + fd + " " + 30 * BLOCK + " " + 3 * BLOCK);
+            cutter.begin("truncate " + global + " " + 3 * BLOCK);
+            await("the reader's own block is asked for")
+                    .until(() -> source.requests.contains(new BlockRange(TABLE, 32, 1)));
+            assertFalse(writer.hasAnswered() || reader.hasAnswered() || cutter.hasAnswered());
+            source.release();
+            writer.end();
+            reader.end();
+            assertEquals("0", cutter.end());
+            assertEquals(bytes(1, 99), process.call("read " + fd + " " + 30 * BLOCK + " " + BLOCK));
+            assertEquals(content(31, 2), process.call("read " + fd + " " + 31 * BLOCK + " " + 2 * BLOCK));
+            assertEquals(3L * BLOCK, Files.size(pgdata.resolve(SHARED.path())));
+        }
+        assertEquals(1, agent.figures().dirtyBlocks());
+    }
+
+    @Test
+    void givenAGroupThatCannotBeHad_whenItsBlocksAreRead_thenEachIsAskedForByItself() throws Exception {
+        source.compressTogether(ASKED, new BlockRange(TABLE, 30, 2));
+        source.failWith(new IOException("away"));
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            prefetchOneOfAGroup(process, fd);
+            source.failWith(null);
+            assertEquals(content(31, 1), process.call("read " + fd + " " + 31 * BLOCK + " " + BLOCK));
+            assertEquals(content(7, 1), process.call("read " + fd + " " + 7 * BLOCK + " " + BLOCK));
+        }
+        assertEquals(0, agent.figures().failedReads());
+    }
+
     @Test
     void givenRemovedOrRenamed_whenTheNameIsUsedAgain_thenItIsAnOrdinaryFile() throws Exception {
         try (FileCalls process = process()) {

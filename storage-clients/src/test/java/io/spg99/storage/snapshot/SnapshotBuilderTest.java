@@ -9,9 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.LocalObjectStore;
 import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.readthrough.BlockRange;
+import io.spg99.storage.readthrough.RelationFile;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -26,6 +30,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -283,6 +289,83 @@ class SnapshotBuilderTest {
                             System.arraycopy(bytes, offset, read, (first - from) * Blocks.SIZE, count * Blocks.SIZE));
             assertArrayEquals(Arrays.copyOfRange(expected, from * Blocks.SIZE, (from + length) * Blocks.SIZE), read);
         }
+    }
+
+    @Test
+    void givenBlocksChangedAtTheSameTime_whenOneIsAskedFor_thenAllOfItsGroupComeTogether() throws Exception {
+        Manifest manifest = next(first(), () -> {
+            write(data, "base/16384/16385", blocks(150));
+            write(data, "base/16384/16390", new byte[0]);
+            write(data, "base/16384/16391", blocks(3));
+        });
+        for (int round = 0; round < 12; round++) {
+            manifest = next(manifest, () -> {
+                for (int i = 0; i < 25; i++) {
+                    overwrite("base/16384/16385", random.nextInt(150), blocks(1));
+                }
+                overwrite("base/16384/16391", random.nextInt(3), blocks(1));
+                write(data, "pg_xact/0000", blocks(1));
+            });
+        }
+        SnapshotBlocks source = new SnapshotBlocks(new SnapshotReader(store, manifest, image), Runnable::run);
+        Map<Long, List<BlockRange>> expected = groups(manifest);
+        for (SnapshotFile file : manifest.files()) {
+            Optional<RelationFile> relation = RelationFile.parse(file.path());
+            for (int block = 0; relation.isPresent() && block < file.blocks(); block++) {
+                SnapshotFile.Run run = file.runs().get(file.runOf(block));
+                if (run.layer() >= 0) {
+                    List<BlockRange> together = source.together(relation.get(), block);
+                    long group = groupOf(run, block);
+                    assertEquals(expected.get(group), singly(together), file.path() + " block " + block);
+                    assertArrayEquals(bytes(together), read(source, together));
+                }
+            }
+        }
+    }
+
+    private static long groupOf(SnapshotFile.Run run, int block) {
+        return (long) run.layer() << 32 | (run.position() + block - run.first()) / LayerFormat.GROUP;
+    }
+
+    /** By looking at every block of every relation file. */
+    private static Map<Long, List<BlockRange>> groups(Manifest manifest) {
+        Map<Long, TreeMap<Integer, BlockRange>> groups = new TreeMap<>();
+        for (SnapshotFile file : manifest.files()) {
+            Optional<RelationFile> relation = RelationFile.parse(file.path());
+            for (SnapshotFile.Run run : relation.isPresent() ? file.runs() : List.<SnapshotFile.Run>of()) {
+                for (int block = run.first(); run.layer() >= 0 && block < run.end(); block++) {
+                    groups.computeIfAbsent(groupOf(run, block), key -> new TreeMap<>())
+                            .put(run.position() + block - run.first(), new BlockRange(relation.get(), block, 1));
+                }
+            }
+        }
+        Map<Long, List<BlockRange>> lists = new TreeMap<>();
+        groups.forEach((group, blocks) -> lists.put(group, List.copyOf(blocks.values())));
+        return lists;
+    }
+
+    private static List<BlockRange> singly(List<BlockRange> ranges) {
+        return ranges.stream()
+                .flatMap(range -> IntStream.range(range.first(), range.first() + range.count())
+                        .mapToObj(block -> new BlockRange(range.file(), block, 1)))
+                .toList();
+    }
+
+    /** What was written. */
+    private byte[] bytes(List<BlockRange> ranges) throws IOException {
+        ByteArrayOutputStream all = new ByteArrayOutputStream();
+        for (BlockRange range : ranges) {
+            byte[] file = Files.readAllBytes(data.resolve(range.file().path()));
+            all.write(file, range.first() * Blocks.SIZE, range.count() * Blocks.SIZE);
+        }
+        return all.toByteArray();
+    }
+
+    private static byte[] read(SnapshotBlocks source, List<BlockRange> ranges) throws Exception {
+        ByteBuffer blocks = source.read(ranges).toCompletableFuture().get(10, TimeUnit.SECONDS);
+        byte[] bytes = new byte[blocks.remaining()];
+        blocks.get(bytes);
+        return bytes;
     }
 
     @Test

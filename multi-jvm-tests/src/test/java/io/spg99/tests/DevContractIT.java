@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.storage.file.FileTree;
 import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.DevProcess;
@@ -155,3 +156,5 @@ class DevContractIT {
         }
     }
 }
+            JsonNode stopped = again.api().database(again.get("tenant"), again.get("database"));
+            assertTrue(stopped.hasNonNull("wal_lsn") && stopped.hasNonNull("last_used_at"), stopped.toString());

@@ -31,8 +31,10 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
 import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineMeasured;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
+import io.spg99.lifecycle.database.event.Measures;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseChange;
@@ -323,12 +325,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         /** As last heard from pools and quorum. */
         int connections;
 
-        Optional<Lsn> walEnd = Optional.empty();
+        /** What was heard of the timeline in this life; the rest is in the state. */
+        Measures measures = Measures.NONE;
 
         /** What the quorum has said last of the WAL. */
         Optional<QuorumEvent.Advanced> advanced = Optional.empty();
-        /** End of the newest snapshot heard of. */
-        Optional<Lsn> snapshotEnd = Optional.empty();
         /** The last event that was announced; the next one waits for it. */
         CompletionStage<Done> announced = CompletableFuture.completedStage(Done.getInstance());
         /** Makes the names of children unique. */
@@ -522,7 +523,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Queue queue -> none(() -> life.queue = queue.clients());
             case FromGeneration event -> onGeneration(database, event.event());
             case FromQuorum event -> onQuorum(database, event.event());
-            case FromPageserver reply -> onPageserver(reply.reply());
+            case FromPageserver reply -> onPageserver(database, reply.reply());
             case FromFreeze event -> take(database, handoff.onFreeze(database, event.event()));
             case Proceed proceed -> onProceed(database);
             case HandoffElapsed elapsed -> take(database, handoff.onTimer(database, elapsed.timer()));
@@ -931,6 +932,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                                 starting.generation(),
                                 writer,
                                 starting.configured().getAsInt(),
+                                life.lastUsed,
                                 now()))
                 .thenRun((DatabaseState state) -> ready((Existing) state));
     }
@@ -1186,7 +1188,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private GenerationEnded ended(Existing database, boolean orderly, String reason) {
-        return new GenerationEnded(database.generation(), orderly, reason, life.lastUsed, now());
+        Optional<Measures> heard = life.measures.equals(Measures.NONE) ? Optional.empty() : Optional.of(life.measures);
+        return new GenerationEnded(database.generation(), orderly, reason, life.lastUsed, heard, now());
     }
 
     /** There is no writer now and nothing is being done about it: wake, leave, or wait for what comes. */
@@ -1513,10 +1516,24 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (database.lifecycle() == Lifecycle.DELETING) {
             return late(advanced);
         }
-        life.walEnd = Optional.of(advanced.end());
+        life.measures = life.measures.withWalEnd(advanced.end());
         life.advanced = Optional.of(advanced);
         handoff.onAdvanced(database, advanced);
-        return none(() -> tellPageserver(database, advanced));
+        tellPageserver(database, advanced);
+        return advanced.over() ? measured(database) : Effect().none();
+    }
+
+    /** Writes what is new, but not where clients would wait for that: the next time, or the generation's end, does. */
+    private Effect<DatabaseEvent, DatabaseState> measured(Existing database) {
+        boolean quiet = switch (database.lifecycle()) {
+            case STOPPED, ERROR -> true;
+            case READY -> !database.scaleState().frozen();
+            case ABSENT, CREATING, BOOTING, STOPPING, DELETING, DELETED -> false;
+        };
+        Measures known = life.measures.or(database.measures());
+        return quiet && !known.equals(database.measures())
+                ? persist(database, "measured", new TimelineMeasured(known, life.lastUsed, now()))
+                : Effect().none();
     }
 
     private void tellPageserver(Existing database, QuorumEvent.Advanced advanced) {
@@ -1534,13 +1551,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         pageserverReplies)));
     }
 
-    private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {
-        if (reply instanceof PageserverReply.Snapshot snapshot) {
-            life.snapshotEnd = Optional.of(snapshot.end());
-            life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
-            life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
+    private Effect<DatabaseEvent, DatabaseState> onPageserver(Existing database, PageserverReply reply) {
+        if (!(reply instanceof PageserverReply.Snapshot snapshot)) {
+            return late(reply);
         }
-        return Effect().none();
+        life.measures = life.measures.withSnapshot(snapshot.end(), snapshot.storedBytes());
+        life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
+        life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
+        return measured(database);
     }
 
     private Effect<DatabaseEvent, DatabaseState> onWaiting(Existing database, QuorumEvent.Waiting waiting) {
@@ -1873,7 +1891,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onInspected(Existing database, Inspected inspected) {
         life.connections =
                 inspected.activity().map(PoolsEvent.Activity::connections).orElse(0);
-        life.walEnd = inspected.end().or(() -> life.walEnd);
+        inspected.end().ifPresent(end -> life.measures = life.measures.withWalEnd(end));
         return answer(inspected.replyTo(), new DatabaseReply.Described(view(database)));
     }
 
@@ -1884,6 +1902,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private DatabaseView view(Existing database) {
         DatabaseSpec spec = database.spec();
         Tunables tunables = spec.tunables();
+        Measures measures = life.measures.or(database.measures());
         boolean wanted = database.lifecycle() == Lifecycle.BOOTING || database.lifecycle() == Lifecycle.READY;
         return new DatabaseView(
                 spec.databaseId(),
@@ -1910,9 +1929,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 tunables.minProfile(),
                 tunables.maxProfile(),
                 life.waiting.or(() -> life.delay).or(database::lastError),
-                Optional.empty(),
-                life.walEnd.map(Lsn::toString),
-                life.snapshotEnd.map(Lsn::toString),
+                measures.storedBytes(),
+                measures.walEnd().map(Lsn::toString),
+                measures.snapshotEnd().map(Lsn::toString),
                 database.scaling().choice(),
                 life.decision,
                 Optional.of(services.enforced() ? "cgroup" : "settings"),

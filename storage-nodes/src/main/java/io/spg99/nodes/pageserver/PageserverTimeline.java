@@ -50,7 +50,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         INSTANCE
     }
 
-    private record Done(Lsn triedUpTo, Optional<Manifest> newest) implements Message {}
+    private record Done(Lsn triedUpTo, SnapshotMaker.Result result) implements Message {}
 
     private record Failed(String reason) implements Message {}
 
@@ -206,8 +206,8 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         getContext()
                 .pipeToSelf(
                         run.result(),
-                        (newest, failure) ->
-                                failure == null ? new Done(job.end(), newest) : new Failed(describe(failure)));
+                        (result, failure) ->
+                                failure == null ? new Done(job.end(), result) : new Failed(describe(failure)));
         return this;
     }
 
@@ -224,17 +224,20 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (forgetting.isPresent()) {
             return forget();
         }
-        done.newest()
-                .filter(newest -> snapshot.filter(known -> !newest.end().isAfter(known.end()))
-                        .isEmpty())
-                .ifPresent(newest -> {
-                    PageserverReply.Snapshot next =
-                            new PageserverReply.Snapshot(timeline, newest.end(), newest.walStart());
-                    snapshot = Optional.of(next);
-                    askers.forEach(asker -> asker.tell(next));
-                });
+        done.result().newest().ifPresent(newest -> tell(newest, done.result().storedBytes()));
         plan(false);
         return this;
+    }
+
+    private void tell(Manifest newest, long storedBytes) {
+        PageserverReply.Snapshot next =
+                new PageserverReply.Snapshot(timeline, newest.end(), newest.walStart(), storedBytes);
+        boolean old = snapshot.filter(known -> known.equals(next) || known.end().isAfter(next.end()))
+                .isPresent();
+        if (!old) {
+            snapshot = Optional.of(next);
+            askers.forEach(asker -> asker.tell(next));
+        }
     }
 
     private Behavior<Message> onFailed(Failed failed) {

@@ -1,8 +1,6 @@
 package io.spg99.nodes.pageserver;
 
-import io.spg99.storage.snapshot.Manifest;
 import java.io.IOException;
-import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionStage;
 import org.jspecify.annotations.Nullable;
@@ -12,7 +10,7 @@ final class RedoRun implements Runnable {
 
     private final SnapshotMaker maker;
     private final RedoJob job;
-    private final CompletableFuture<Optional<Manifest>> result = new CompletableFuture<>();
+    private final CompletableFuture<SnapshotMaker.Result> result = new CompletableFuture<>();
     private @Nullable Thread runner;
     private boolean cancelled;
 
@@ -22,7 +20,7 @@ final class RedoRun implements Runnable {
     }
 
     /** Completes when the run has ended, also if it was cancelled. */
-    CompletionStage<Optional<Manifest>> result() {
+    CompletionStage<SnapshotMaker.Result> result() {
         return result.minimalCompletionStage();
     }
 

@@ -46,6 +46,7 @@ class RedoWorkerTest {
         Manifest snapshot = timelines
                 .redoWorker(timelines.objects)
                 .advance(timeline.job(prepared))
+                .newest()
                 .orElseThrow();
 
         assertEquals(prepared.end(), snapshot.end(), "an orderly stop ends with a checkpoint record");
@@ -111,7 +112,8 @@ class RedoWorkerTest {
             for (int round = 0; round < generations; round++) {
                 QuorumReply.Prepared prepared = timeline.prepare();
                 if (round > 0 && random.nextInt(4) > 0) {
-                    Optional<Manifest> made = worker.advance(timeline.job(prepared));
+                    Optional<Manifest> made =
+                            worker.advance(timeline.job(prepared)).newest();
                     snapshots += made.isPresent() ? 1 : 0;
                     if (random.nextInt(4) == 0) {
                         // The Pageserver's directory is lost.
@@ -184,7 +186,7 @@ class RedoWorkerTest {
         timeline.stop();
         for (int round = 0; round < 2; round++) {
             QuorumReply.Prepared prepared = timeline.prepare();
-            assertTrue(worker.advance(timeline.job(prepared)).isPresent());
+            assertTrue(worker.advance(timeline.job(prepared)).newest().isPresent());
             timeline.start(prepared);
             try (Connection connection = timeline.connect()) {
                 assertEquals(before, summary(connection));

@@ -78,19 +78,9 @@ public final class JournalPostgres {
                 binaries,
                 user,
                 directory,
-                Map.of(
-                        "listen_addresses", "127.0.0.1",
-                        "port", String.valueOf(address.port()),
-                        "unix_socket_directories", "",
-                        "dynamic_shared_memory_type", "mmap",
-                        "shared_buffers", "32MB",
-                        "max_connections", "60",
-                        "max_wal_size", "256MB",
-                        "min_wal_size", "32MB",
-                        "wal_level", "minimal",
-                        "max_wal_senders", "0"),
+                settings(address),
                 false,
-                PostgresLog.sink(Map.of("database", "journal"))));
+                PostgresLog.platformSink(Map.of("database", "journal"))));
         try {
             server.ready().toCompletableFuture().get(START_LIMIT.toSeconds(), TimeUnit.SECONDS);
             try (Connection connection =
@@ -109,6 +99,22 @@ public final class JournalPostgres {
         Path unfinished = directory.resolveSibling(directory.getFileName() + ".new");
         FileTree.delete(unfinished);
         user.createPrivateDirectory(unfinished);
+    private static Map<String, String> settings(Address address) {
+        return Map.ofEntries(
+                Map.entry("listen_addresses", "127.0.0.1"),
+                Map.entry("port", String.valueOf(address.port())),
+                Map.entry("unix_socket_directories", ""),
+                Map.entry("dynamic_shared_memory_type", "mmap"),
+                Map.entry("shared_buffers", "32MB"),
+                Map.entry("max_connections", "60"),
+                Map.entry("max_wal_size", "256MB"),
+                Map.entry("min_wal_size", "32MB"),
+                Map.entry("wal_level", "minimal"),
+                Map.entry("max_wal_senders", "0"),
+                // Its messages go to the log, where only the unusual ones are wanted.
+                Map.entry("log_checkpoints", "off"));
+    }
+
         Path data = unfinished.resolve("data");
         Path passwordFile = unfinished.resolve("password");
         user.writePrivate(passwordFile, password.getBytes(StandardCharsets.UTF_8));

@@ -22,6 +22,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The PostgreSQL that a {@code dev} platform starts for its own journal and catalog: an ordinary, durable server on the
@@ -29,15 +31,18 @@ import java.util.concurrent.TimeoutException;
  */
 public final class JournalPostgres {
 
+    private static final Logger LOG = LoggerFactory.getLogger(JournalPostgres.class);
+
     private static final String USER = "spg99";
     private static final Duration INITDB_LIMIT = Duration.ofSeconds(60);
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
-    private static final Duration STOP_LIMIT = Duration.ofSeconds(4);
 
     private final PostgresProcess server;
+    private final Path directory;
 
-    private JournalPostgres(PostgresProcess server) {
+    private JournalPostgres(PostgresProcess server, Path directory) {
         this.server = server;
+        this.directory = directory;
     }
 
     /** How to reach the server. */
@@ -87,18 +92,13 @@ public final class JournalPostgres {
                     DriverManager.getConnection(address.jdbcUrl(), address.user(), address.password())) {
                 JournalSchema.create(connection);
             }
-            return new JournalPostgres(server);
+            return new JournalPostgres(server, directory);
         } catch (ExecutionException | TimeoutException | SQLException | InterruptedException e) {
             server.kill();
             throw new IOException("the journal's PostgreSQL did not start: " + server.lastError(), e);
         }
     }
 
-    private static void initialize(PostgresBinaries binaries, OsUser user, Path directory, String password)
-            throws IOException {
-        Path unfinished = directory.resolveSibling(directory.getFileName() + ".new");
-        FileTree.delete(unfinished);
-        user.createPrivateDirectory(unfinished);
     private static Map<String, String> settings(Address address) {
         return Map.ofEntries(
                 Map.entry("listen_addresses", "127.0.0.1"),
@@ -115,6 +115,11 @@ public final class JournalPostgres {
                 Map.entry("log_checkpoints", "off"));
     }
 
+    private static void initialize(PostgresBinaries binaries, OsUser user, Path directory, String password)
+            throws IOException {
+        Path unfinished = directory.resolveSibling(directory.getFileName() + ".new");
+        FileTree.delete(unfinished);
+        user.createPrivateDirectory(unfinished);
         Path data = unfinished.resolve("data");
         Path passwordFile = unfinished.resolve("password");
         user.writePrivate(passwordFile, password.getBytes(StandardCharsets.UTF_8));
@@ -137,17 +142,27 @@ public final class JournalPostgres {
         FileTree.delete(unfinished);
     }
 
-    /** Stops the server in order; what does not obey in time is ended all the same. */
-    public void stop() {
-        CompletableFuture<Integer> exit =
-                server.stop(PostgresProcess.Stop.FAST, STOP_LIMIT).toCompletableFuture();
+    /** Stops the server in order; if it does not obey within {@code limit} it is killed, which costs the next start some replay. */
+    public void stop(Duration limit) {
+        CompletableFuture<Integer> exit = server.stop(
+                        PostgresProcess.Stop.FAST, limit.multipliedBy(2).dividedBy(3))
+                .toCompletableFuture();
         try {
-            exit.get(STOP_LIMIT.toSeconds() + 3, TimeUnit.SECONDS);
+            exit.get(limit.toMillis(), TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            server.kill();
+            kill();
         } catch (ExecutionException | TimeoutException e) {
-            server.kill();
+            kill();
+        }
+    }
+
+    private void kill() {
+        server.kill();
+        try {
+            PostgresProcess.removeRemains(directory);
+        } catch (IOException e) {
+            LOG.warn("something of the journal's PostgreSQL may be left: {}", e.getMessage());
         }
     }
 }

@@ -93,6 +93,11 @@ class DevContractIT {
         Path data = directory.resolve("data");
         try (DevProcess first = DevProcess.start(data)) {
             assertRefused(finish(DevProcess.launch(data)), "another spg99");
+            String httpPort = first.get("api_url").replaceAll(".*:", "");
+            assertRefused(
+                    finish(DevProcess.launch(
+                            data, "--http-port", httpPort, "--gateway-port", first.get("gateway_port"))),
+                    "another spg99");
             assertTrue(first.process().isAlive());
 
             assertEquals("demo", first.get("tenant"));
@@ -152,9 +157,9 @@ class DevContractIT {
         ledger.stop();
         assertEquals(List.of(), PostgresProcesses.workingBelow(data));
         try (DevProcess again = DevProcess.start(data)) {
+            JsonNode stopped = again.api().database(again.get("tenant"), again.get("database"));
+            assertTrue(stopped.hasNonNull("wal_lsn") && stopped.hasNonNull("last_used_at"), stopped.toString());
             ledger.at(again.jdbcUrl()).verify();
         }
     }
 }
-            JsonNode stopped = again.api().database(again.get("tenant"), again.get("database"));
-            assertTrue(stopped.hasNonNull("wal_lsn") && stopped.hasNonNull("last_used_at"), stopped.toString());

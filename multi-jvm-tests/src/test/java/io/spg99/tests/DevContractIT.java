@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.spg99.storage.file.FileTree;
 import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.DevProcess;
@@ -92,6 +93,11 @@ class DevContractIT {
         Path data = directory.resolve("data");
         try (DevProcess first = DevProcess.start(data)) {
             assertRefused(finish(DevProcess.launch(data)), "another spg99");
+            String httpPort = first.get("api_url").replaceAll(".*:", "");
+            assertRefused(
+                    finish(DevProcess.launch(
+                            data, "--http-port", httpPort, "--gateway-port", first.get("gateway_port"))),
+                    "another spg99");
             assertTrue(first.process().isAlive());
 
             assertEquals("demo", first.get("tenant"));
@@ -151,6 +157,8 @@ class DevContractIT {
         ledger.stop();
         assertEquals(List.of(), PostgresProcesses.workingBelow(data));
         try (DevProcess again = DevProcess.start(data)) {
+            JsonNode stopped = again.api().database(again.get("tenant"), again.get("database"));
+            assertTrue(stopped.hasNonNull("wal_lsn") && stopped.hasNonNull("last_used_at"), stopped.toString());
             ledger.at(again.jdbcUrl()).verify();
         }
     }

@@ -144,7 +144,8 @@ class MainJobIT {
                         kept.database(),
                         Duration.ofSeconds(30),
                         json -> json.path("snapshot_lsn").isTextual()
-                                && json.path("snapshot_lsn").equals(json.path("wal_lsn")));
+                                && json.path("snapshot_lsn").equals(json.path("wal_lsn"))
+                                && json.path("storage_bytes").asLong() > 0);
 
         try (Connection connection = kept.connect()) {
             assertEquals(1000, number(connection, "SELECT count(*) FROM numbered"));

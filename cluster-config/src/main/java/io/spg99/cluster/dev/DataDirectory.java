@@ -2,6 +2,7 @@ package io.spg99.cluster.dev;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.spg99.cluster.files.DurableFiles;
 import io.spg99.cluster.input.UserError;
 import io.spg99.storage.file.FileTree;
@@ -22,13 +23,12 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.function.Predicate;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The directory that holds everything of one {@code dev} platform, locked while a program runs on it.
  *
  * <pre>
- * spg99.json          what this directory is: format and instance id
+ * spg99.json          what this directory is: format and instance id, and whether the demo database was made
  * lock                held by the running program
  * dev.json            how to reach it (mode 0600)
  * secrets/  pki/      keys (mode 0700)
@@ -41,6 +41,7 @@ import org.jspecify.annotations.Nullable;
 public final class DataDirectory implements AutoCloseable {
 
     private static final String MARKER = "spg99.json";
+    private static final String DEMO = "demo";
     private static final int FORMAT = 1;
     private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -49,27 +50,47 @@ public final class DataDirectory implements AutoCloseable {
 
     private final Path root;
     private final String instance;
-    private final FileChannel lockFile;
+    private final Locked locked;
 
-    private DataDirectory(Path root, String instance, FileChannel lockFile) {
+    private DataDirectory(Path root, String instance, Locked locked) {
         this.root = root;
         this.instance = instance;
-        this.lockFile = lockFile;
+        this.locked = locked;
+    }
+
+    /** Nobody else's now, and unchanged but for the lock itself. */
+    public record Locked(Path root, FileChannel file) implements AutoCloseable {
+        @Override
+        public void close() {
+            closeQuietly(file);
+        }
     }
 
     /**
-     * Opens, or makes, a data directory and locks it.
+     * Locks a data directory, which is made if it is not there.
      *
-     * @param reset forget everything in it first
      * @throws UserError if it is in use, not ours, or not writable
      */
-    public static DataDirectory open(Path directory, boolean reset) {
+    public static Locked lock(Path directory) {
         Path root = directory.toAbsolutePath().normalize();
-        FileChannel lockFile = null;
         try {
             refuseForeign(root);
             DurableFiles.createPrivateDirectory(root);
-            lockFile = lock(root);
+            return new Locked(root, lockFile(root));
+        } catch (IOException e) {
+            throw unusable(root, e);
+        }
+    }
+
+    /**
+     * Makes a locked directory ready for use. Whatever fails, it stays locked.
+     *
+     * @param reset forget everything in it first
+     * @throws UserError if it is of another version, or not writable
+     */
+    public static DataDirectory open(Locked locked, boolean reset) {
+        Path root = locked.root();
+        try {
             if (reset) {
                 deleteAllBut(root, "lock");
             }
@@ -77,22 +98,21 @@ public final class DataDirectory implements AutoCloseable {
             for (String part : List.of("objects", "safekeepers", "logs")) {
                 DurableFiles.createPrivateDirectory(root.resolve(part));
             }
-            DataDirectory opened = new DataDirectory(root, instance, lockFile);
+            DataDirectory opened = new DataDirectory(root, instance, locked);
             // Of an earlier run: who waits for it waits for this one's.
             Files.deleteIfExists(opened.devFile());
             return opened;
-        } catch (AccessDeniedException e) {
-            closeQuietly(lockFile);
-            throw new UserError("cannot write to %s: give this user access, or choose another directory with --data DIR"
-                    .formatted(e.getFile()));
         } catch (IOException e) {
-            closeQuietly(lockFile);
-            throw new UserError("cannot use the data directory %s (%s): choose another with --data DIR"
-                    .formatted(root, e.getMessage() == null ? e : e.getMessage()));
-        } catch (UserError e) {
-            closeQuietly(lockFile);
-            throw e;
+            throw unusable(root, e);
         }
+    }
+
+    private static UserError unusable(Path root, IOException e) {
+        return e instanceof AccessDeniedException denied
+                ? new UserError("cannot write to %s: give this user access, or choose another directory with --data DIR"
+                        .formatted(denied.getFile()))
+                : new UserError("cannot use the data directory %s (%s): choose another with --data DIR"
+                        .formatted(root, e.getMessage() == null ? e : e.getMessage()));
     }
 
     public Path root() {
@@ -138,7 +158,7 @@ public final class DataDirectory implements AutoCloseable {
 
     @Override
     public void close() {
-        closeQuietly(lockFile);
+        locked.close();
     }
 
     private static void refuseForeign(Path root) throws IOException {
@@ -157,7 +177,7 @@ public final class DataDirectory implements AutoCloseable {
         }
     }
 
-    private static FileChannel lock(Path root) throws IOException {
+    private static FileChannel lockFile(Path root) throws IOException {
         FileChannel channel =
                 FileChannel.open(root.resolve("lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
         try {
@@ -193,6 +213,18 @@ public final class DataDirectory implements AutoCloseable {
                 JSON.writeValueAsBytes(
                         JSON.createObjectNode().put("format", FORMAT).put("instance", instance)));
         return instance;
+    }
+
+    /** Whether {@link #demoMade} was ever said here. */
+    public boolean hasDemo() throws IOException {
+        return JSON.readTree(root.resolve(MARKER).toFile()).path(DEMO).asBoolean();
+    }
+
+    /** The demo database was made: it is the user's from now on, also to delete. */
+    public void demoMade() throws IOException {
+        Path file = root.resolve(MARKER);
+        ObjectNode marker = (ObjectNode) JSON.readTree(file.toFile());
+        DurableFiles.writePrivate(file, JSON.writeValueAsBytes(marker.put(DEMO, true)));
     }
 
     /**
@@ -254,13 +286,11 @@ public final class DataDirectory implements AutoCloseable {
         Files.deleteIfExists(root.resolve(MARKER));
     }
 
-    private static void closeQuietly(@Nullable FileChannel channel) {
-        if (channel != null) {
-            try {
-                channel.close();
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
+    private static void closeQuietly(FileChannel channel) {
+        try {
+            channel.close();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

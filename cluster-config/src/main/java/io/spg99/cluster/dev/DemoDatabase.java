@@ -13,6 +13,7 @@ import java.sql.PreparedStatement;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.time.Duration;
+import java.util.Optional;
 import java.util.concurrent.locks.LockSupport;
 
 /** The database that a new user finds ready, made the way a user makes one: through the API. */
@@ -22,6 +23,7 @@ final class DemoDatabase {
     private static final int COMMITS = 5000;
     private static final int CREATED = 201;
     private static final int ACCEPTED = 202;
+    private static final int NOT_FOUND = 404;
     private static final int CONFLICT = 409;
     private static final int OK = 200;
 
@@ -35,20 +37,32 @@ final class DemoDatabase {
         this.key = key;
     }
 
-    /** Makes tenant and database unless they are there; returns the database's DSN. */
-    static String ensure(String url, String key, String tenant, String database) throws IOException {
+    /** Makes tenant and database unless they are there. */
+    static void make(String url, String key, String tenant, String database) throws IOException {
         try (HttpClient http = HttpClient.newHttpClient()) {
             DemoDatabase demo = new DemoDatabase(http, url, key);
             demo.post("/v2/tenants", tenant);
             demo.post("/v2/tenants/" + tenant + "/dbs", database);
-            JsonNode credentials = demo.call("GET", "/v2/tenants/" + tenant + "/credentials", "", OK);
-            return credentials.path("dsn_template").asText().replace("{database}", database);
+        }
+    }
+
+    /** The database's DSN; empty if it is not there. */
+    static Optional<String> dsn(String url, String key, String tenant, String database) throws IOException {
+        try (HttpClient http = HttpClient.newHttpClient()) {
+            DemoDatabase demo = new DemoDatabase(http, url, key);
+            String path = "/v2/tenants/" + tenant;
+            JsonNode credentials = demo.call("GET", path + "/credentials", "", OK, NOT_FOUND);
+            JsonNode there = demo.call("GET", path + "/dbs/" + database, "", OK, NOT_FOUND);
+            return credentials.has("error") || there.has("error")
+                    ? Optional.empty()
+                    : Optional.of(credentials.path("dsn_template").asText().replace("{database}", database));
         }
     }
 
     /** Commits through the whole chain some thousand times, then stops and wakes a database {@code rounds} times. */
     static void train(String url, String key, String tenant, String database, int rounds) throws IOException {
-        String dsn = ensure(url, key, tenant, database);
+        String dsn = dsn(url, key, tenant, database)
+                .orElseThrow(() -> new IOException("the demo database was deleted: start with --reset"));
         URI address = URI.create(dsn);
         String[] login = address.getUserInfo().split(":", 2);
         String jdbcUrl = "jdbc:postgresql://%s:%d%s?sslmode=require"

@@ -3,6 +3,7 @@ package io.spg99.cluster.dev;
 import io.spg99.cluster.input.Ports;
 import io.spg99.cluster.input.UserError;
 import io.spg99.cluster.journal.JournalPostgres;
+import io.spg99.cluster.node.Deadline;
 import io.spg99.cluster.node.MemberSettings;
 import io.spg99.cluster.node.Node;
 import io.spg99.cluster.node.NodeSettings;
@@ -15,6 +16,7 @@ import io.spg99.storage.safekeeper.SafekeeperId;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Clock;
+import java.time.Duration;
 import java.util.Base64;
 import java.util.EnumSet;
 import java.util.HexFormat;
@@ -29,6 +31,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -41,6 +44,11 @@ public final class DevPlatform {
     private static final String HOST = "127.0.0.1";
     private static final String TENANT = "demo";
     private static final String DATABASE = "app";
+
+    private static final Duration STOP_LIMIT = Duration.ofSeconds(9);
+
+    /** What the end of the node leaves to that of its journal. */
+    private static final Duration JOURNAL_STOP_SHARE = Duration.ofMillis(1200);
 
     /** Where the Safekeepers run. */
     public enum Safekeepers {
@@ -104,23 +112,35 @@ public final class DevPlatform {
         if (IdleTimeout.parse(given.idleTimeout()).isEmpty()) {
             throw new UserError("--idle-timeout %s: %s".formatted(given.idleTimeout(), IdleTimeout.RULE));
         }
-        Options options = given.withPorts(
-                Ports.requireFree(HOST, given.httpPort(), "--http-port"),
-                Ports.requireFree(HOST, given.gatewayPort(), "--gateway-port"));
-        Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
-        DataDirectory directory = DataDirectory.open(options.data(), options.reset());
+        Map<String, Integer> ports = new LinkedHashMap<>();
+        ports.put("--http-port", given.httpPort());
+        ports.put("--gateway-port", given.gatewayPort());
+        ports.put("--cluster-port", given.clusterPort());
+        Ports.requireDifferent(ports);
+        // First of all: whoever starts a second one on it is told that, and not of the ports which the first one uses.
+        DataDirectory.Locked directory = DataDirectory.lock(given.data());
+        try {
+            Options options = given.withPorts(
+                    Ports.requireFree(HOST, given.httpPort(), "--http-port"),
+                    Ports.requireFree(HOST, given.gatewayPort(), "--gateway-port"));
+            Ports.requireFree(HOST, options.clusterPort(), "--cluster-port");
+            return start(options, DataDirectory.open(directory, options.reset()), progress);
+        } catch (IOException | RuntimeException e) {
+            directory.close();
+            throw e;
+        }
+    }
+
+    private static DevPlatform start(Options options, DataDirectory directory, Consumer<String> progress)
+            throws IOException {
         // Before the first logger is made.
         System.setProperty("spg99.log.dir", directory.logs().toString());
         try {
             OsUser user = OsUser.forPostgres();
             return new Start(options, directory, directory.placeForPostgres(user::canReach), user, progress).run();
         } catch (CompletionException e) {
-            directory.close();
             Throwable cause = Objects.requireNonNullElse(e.getCause(), e);
             throw new IOException("the platform did not start: " + cause.getMessage(), cause);
-        } catch (IOException | RuntimeException e) {
-            directory.close();
-            throw e;
         }
     }
 
@@ -172,7 +192,7 @@ public final class DevPlatform {
     }
 
     /**
-     * Waits for two Safekeepers, makes the demo database unless it is there, and says how to reach it in {@code dev.json}.
+     * Waits for two Safekeepers, makes the demo database if this is the first start, and says how to reach it in {@code dev.json}.
      *
      * @param progress told if there is something to wait for
      * @return what the user needs to know to begin
@@ -183,24 +203,34 @@ public final class DevPlatform {
             progress.accept(howToStartSafekeepers());
         }
         quorum.join();
-        Map<String, Object> access = access();
+        Map<String, @Nullable Object> access = access();
         directory.writeDevFile(access);
         return welcome(access);
     }
 
-    private Map<String, Object> access() throws IOException {
+    private Map<String, @Nullable Object> access() throws IOException {
         String apiUrl = "http://" + HOST + ":" + options.httpPort();
-        Map<String, Object> access = new LinkedHashMap<>();
+        Map<String, @Nullable Object> access = new LinkedHashMap<>();
         access.put("api_url", apiUrl);
         access.put("api_key", apiKey);
         access.put("console_url", apiUrl + "/");
         access.put("gateway_host", HOST);
         access.put("gateway_port", options.gatewayPort());
         access.put("gateway_ca", pki.caCertificate().toString());
-        access.put("tenant", TENANT);
-        access.put("database", DATABASE);
-        access.put("dsn", DemoDatabase.ensure(apiUrl, apiKey, TENANT, DATABASE));
+        String dsn = demo(apiUrl);
+        access.put("tenant", dsn == null ? null : TENANT);
+        access.put("database", dsn == null ? null : DATABASE);
+        access.put("dsn", dsn);
         return access;
+    }
+
+    /** Made once; who has deleted it does not get it again, and there is no DSN then. */
+    private @Nullable String demo(String apiUrl) throws IOException {
+        if (!directory.hasDemo()) {
+            DemoDatabase.make(apiUrl, apiKey, TENANT, DATABASE);
+            directory.demoMade();
+        }
+        return DemoDatabase.dsn(apiUrl, apiKey, TENANT, DATABASE).orElse(null);
     }
 
     /** Stops and wakes the demo database {@code rounds} times, for the sake of what the JVM learns by it. */
@@ -239,23 +269,29 @@ public final class DevPlatform {
         return CompletableFuture.supplyAsync(() -> call(step), executor);
     }
 
-    private String welcome(Map<String, Object> access) {
+    /** What {@code dev.json} says, but for the API key: this goes to terminals and their logs. */
+    private String welcome(Map<String, @Nullable Object> access) {
+        Object dsn = access.get("dsn");
         return """
 
                 SPG99 is ready. Everything is in %s
 
                   API      %s   (key in dev.json)
+                  Console  %s
                   Gateway  %s:%s   (CA: %s)
-
-                  psql "%s"
+                  Demo     %s
 
                 Ctrl-C stops everything in order.""".formatted(
                         directory.root(),
                         access.get("api_url"),
+                        access.get("console_url"),
                         access.get("gateway_host"),
                         access.get("gateway_port"),
                         access.get("gateway_ca"),
-                        access.get("dsn"));
+                        dsn == null
+                                ? "was deleted; --reset brings it back, and forgets everything else"
+                                : "tenant %s, database %s%n%n  psql \"%s\""
+                                        .formatted(access.get("tenant"), access.get("database"), dsn));
     }
 
     /** Completes when the node no longer works: after {@link #stop}, or because its cluster has excluded it. */
@@ -271,10 +307,11 @@ public final class DevPlatform {
         });
     }
 
-    /** Stops everything in order, within 10 s. */
+    /** Stops everything in order, in less than 10 s. */
     public void stop() {
-        node.stop();
-        journal.stop();
+        Deadline deadline = Deadline.in(STOP_LIMIT);
+        node.stop(deadline.before(JOURNAL_STOP_SHARE));
+        journal.stop(deadline.left());
         directory.close();
     }
 }

@@ -22,6 +22,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The PostgreSQL that a {@code dev} platform starts for its own journal and catalog: an ordinary, durable server on the
@@ -29,15 +31,18 @@ import java.util.concurrent.TimeoutException;
  */
 public final class JournalPostgres {
 
+    private static final Logger LOG = LoggerFactory.getLogger(JournalPostgres.class);
+
     private static final String USER = "spg99";
     private static final Duration INITDB_LIMIT = Duration.ofSeconds(60);
     private static final Duration START_LIMIT = Duration.ofSeconds(60);
-    private static final Duration STOP_LIMIT = Duration.ofSeconds(4);
 
     private final PostgresProcess server;
+    private final Path directory;
 
-    private JournalPostgres(PostgresProcess server) {
+    private JournalPostgres(PostgresProcess server, Path directory) {
         this.server = server;
+        this.directory = directory;
     }
 
     /** How to reach the server. */
@@ -78,30 +83,36 @@ public final class JournalPostgres {
                 binaries,
                 user,
                 directory,
-                Map.of(
-                        "listen_addresses", "127.0.0.1",
-                        "port", String.valueOf(address.port()),
-                        "unix_socket_directories", "",
-                        "dynamic_shared_memory_type", "mmap",
-                        "shared_buffers", "32MB",
-                        "max_connections", "60",
-                        "max_wal_size", "256MB",
-                        "min_wal_size", "32MB",
-                        "wal_level", "minimal",
-                        "max_wal_senders", "0"),
+                settings(address),
                 false,
-                PostgresLog.sink(Map.of("database", "journal"))));
+                PostgresLog.platformSink(Map.of("database", "journal"))));
         try {
             server.ready().toCompletableFuture().get(START_LIMIT.toSeconds(), TimeUnit.SECONDS);
             try (Connection connection =
                     DriverManager.getConnection(address.jdbcUrl(), address.user(), address.password())) {
                 JournalSchema.create(connection);
             }
-            return new JournalPostgres(server);
+            return new JournalPostgres(server, directory);
         } catch (ExecutionException | TimeoutException | SQLException | InterruptedException e) {
             server.kill();
             throw new IOException("the journal's PostgreSQL did not start: " + server.lastError(), e);
         }
+    }
+
+    private static Map<String, String> settings(Address address) {
+        return Map.ofEntries(
+                Map.entry("listen_addresses", "127.0.0.1"),
+                Map.entry("port", String.valueOf(address.port())),
+                Map.entry("unix_socket_directories", ""),
+                Map.entry("dynamic_shared_memory_type", "mmap"),
+                Map.entry("shared_buffers", "32MB"),
+                Map.entry("max_connections", "60"),
+                Map.entry("max_wal_size", "256MB"),
+                Map.entry("min_wal_size", "32MB"),
+                Map.entry("wal_level", "minimal"),
+                Map.entry("max_wal_senders", "0"),
+                // Its messages go to the log, where only the unusual ones are wanted.
+                Map.entry("log_checkpoints", "off"));
     }
 
     private static void initialize(PostgresBinaries binaries, OsUser user, Path directory, String password)
@@ -131,17 +142,27 @@ public final class JournalPostgres {
         FileTree.delete(unfinished);
     }
 
-    /** Stops the server in order; what does not obey in time is ended all the same. */
-    public void stop() {
-        CompletableFuture<Integer> exit =
-                server.stop(PostgresProcess.Stop.FAST, STOP_LIMIT).toCompletableFuture();
+    /** Stops the server in order; if it does not obey within {@code limit} it is killed, which costs the next start some replay. */
+    public void stop(Duration limit) {
+        CompletableFuture<Integer> exit = server.stop(
+                        PostgresProcess.Stop.FAST, limit.multipliedBy(2).dividedBy(3))
+                .toCompletableFuture();
         try {
-            exit.get(STOP_LIMIT.toSeconds() + 3, TimeUnit.SECONDS);
+            exit.get(limit.toMillis(), TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            server.kill();
+            kill();
         } catch (ExecutionException | TimeoutException e) {
-            server.kill();
+            kill();
+        }
+    }
+
+    private void kill() {
+        server.kill();
+        try {
+            PostgresProcess.removeRemains(directory);
+        } catch (IOException e) {
+            LOG.warn("something of the journal's PostgreSQL may be left: {}", e.getMessage());
         }
     }
 }

@@ -2,9 +2,11 @@ package io.spg99.cluster.node;
 
 import com.typesafe.config.Config;
 import com.typesafe.config.ConfigFactory;
+import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.locks.LockSupport;
 import org.apache.pekko.actor.Address;
 import org.apache.pekko.actor.AddressFromURIString;
 import org.apache.pekko.actor.Cancellable;
@@ -18,6 +20,11 @@ import org.apache.pekko.cluster.typed.JoinSeedNodes;
 final class Membership {
 
     static final String SYSTEM = "spg99";
+
+    /** Less than the 10 s in which a stop is promised to be over. */
+    private static final Duration HALT_AFTER = Duration.ofMillis(9500);
+
+    private static final int HALTED = 1;
 
     private Membership() {}
 
@@ -39,11 +46,23 @@ final class Membership {
     }
 
     /**
-     * Runs {@code stop} when the JVM is told to end (SIGINT, SIGTERM); the JVM waits for it. Pekko cuts its connections at that
-     * moment unless it knows of something that still needs them: a hook of one's own would not do.
+     * Runs {@code stop} when the JVM is told to end (SIGINT, SIGTERM); the JVM waits for it, but not for ever. Pekko cuts its
+     * connections at that moment unless it knows of something that still needs them: a hook of one's own would not do.
      */
     static Cancellable onJvmShutdown(ActorSystem<?> system, Runnable stop) {
-        return CoordinatedShutdown.get(system).addCancellableJvmShutdownHook(stop);
+        return CoordinatedShutdown.get(system).addCancellableJvmShutdownHook(() -> {
+            Thread.ofPlatform().daemon().name("last-resort").start(Membership::haltInTime);
+            stop.run();
+        });
+    }
+
+    /** Whatever hangs: PostgreSQL servers end with this process, and nothing that was acknowledged needs an orderly end. */
+    private static void haltInTime() {
+        Deadline deadline = Deadline.in(HALT_AFTER);
+        while (!deadline.left().isZero()) {
+            LockSupport.parkNanos(deadline.left().toNanos());
+        }
+        Runtime.getRuntime().halt(HALTED);
     }
 
     /** What a member is configured with. */

@@ -94,8 +94,18 @@ public final class Node {
     private static final Logger LOG = LoggerFactory.getLogger(Node.class);
 
     private static final Duration JOIN_LIMIT = Duration.ofSeconds(60);
-    private static final Duration STOP_LIMIT = Duration.ofSeconds(9);
+
+    /** For clients to be sent away, of which those that do not go are cut. */
     private static final Duration GATEWAY_STOP_LIMIT = Duration.ofSeconds(1);
+
+    private static final Duration CLIENTS_STOP_LIMIT = Duration.ofMillis(1500);
+
+    /** What the end of the actors leaves to what they stand on. */
+    private static final Duration RESOURCES_STOP_SHARE = Duration.ofMillis(500);
+
+    /** When a start fails. */
+    private static final Duration STOP_LIMIT = Duration.ofSeconds(9);
+
     private static final Duration LEASE_TTL = Duration.ofSeconds(15);
     private static final Duration HEALTH_INTERVAL = Duration.ofSeconds(5);
 
@@ -152,7 +162,7 @@ public final class Node {
             node.startParts(pki, binaries, user, journal);
             return node;
         } catch (IOException | SQLException | RuntimeException e) {
-            node.stop();
+            node.stop(Deadline.in(STOP_LIMIT));
             throw e instanceof CompletionException completion ? completion : new CompletionException(e);
         }
     }
@@ -429,15 +439,30 @@ public final class Node {
         Membership.onJvmShutdown(system, stop);
     }
 
-    /** Stops in order: clients first, then the writers, then what they stand on. Within about 9 s. */
-    public void stop() {
+    /**
+     * Stops in order: clients first, then the writers, then what they stand on. What does not stop in its time is left behind;
+     * returns by {@code deadline}.
+     */
+    public void stop(Deadline deadline) {
+        Deadline clientsGone = deadline.atMost(CLIENTS_STOP_LIMIT);
+        CompletionStage<?> sessions = gateway == null ? null : gateway.stop(GATEWAY_STOP_LIMIT);
+        CompletionStage<?> requests = api == null ? null : api.terminate(Duration.ofMillis(500));
+        quietly("gateway", sessions, clientsGone);
+        quietly("HTTP API", requests, clientsGone);
         quietly(
-                "gateway",
-                gateway == null ? null : gateway.stop(GATEWAY_STOP_LIMIT),
-                GATEWAY_STOP_LIMIT.plusSeconds(1));
-        quietly("HTTP API", api == null ? null : api.terminate(Duration.ofMillis(500)), Duration.ofSeconds(1));
-        quietly("actors", CoordinatedShutdown.get(system).runAll(CoordinatedShutdown.jvmExitReason()), STOP_LIMIT);
+                "actors",
+                CoordinatedShutdown.get(system).runAll(CoordinatedShutdown.jvmExitReason()),
+                deadline.before(RESOURCES_STOP_SHARE));
         blocking.shutdown();
+        quietly(
+                "resources",
+                CompletableFuture.runAsync(
+                        this::closeResources,
+                        closing -> Thread.ofPlatform().daemon().name("closing").start(closing)),
+                deadline);
+    }
+
+    private void closeResources() {
         for (AutoCloseable resource : resources) {
             try {
                 resource.close();
@@ -447,12 +472,12 @@ public final class Node {
         }
     }
 
-    private static void quietly(String part, @Nullable CompletionStage<?> stopping, Duration limit) {
+    private static void quietly(String part, @Nullable CompletionStage<?> stopping, Deadline deadline) {
         if (stopping == null) {
             return;
         }
         try {
-            stopping.toCompletableFuture().get(limit.toMillis(), TimeUnit.MILLISECONDS);
+            stopping.toCompletableFuture().get(deadline.left().toMillis(), TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         } catch (ExecutionException | TimeoutException e) {

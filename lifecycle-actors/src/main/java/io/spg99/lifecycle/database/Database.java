@@ -31,8 +31,10 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
 import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineMeasured;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
+import io.spg99.lifecycle.database.event.Measures;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseChange;
@@ -366,12 +368,11 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         /** As last heard from pools and quorum. */
         int connections;
 
-        Optional<Lsn> walEnd = Optional.empty();
+        /** What was heard of the timeline in this life; the rest is in the state. */
+        Measures measures = Measures.NONE;
 
         /** What the quorum has said last of the WAL. */
         Optional<QuorumEvent.Advanced> advanced = Optional.empty();
-        /** End of the newest snapshot heard of. */
-        Optional<Lsn> snapshotEnd = Optional.empty();
         /** The last event that was announced; the next one waits for it. */
         CompletionStage<Done> announced = CompletableFuture.completedStage(Done.getInstance());
         /** Makes the names of children unique. */
@@ -565,7 +566,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
             case Queue queue -> none(() -> life.queue = queue.clients());
             case FromGeneration event -> onGeneration(database, event.event());
             case FromQuorum event -> onQuorum(database, event.event());
-            case FromPageserver reply -> onPageserver(reply.reply());
+            case FromPageserver reply -> onPageserver(database, reply.reply());
             case FromFreeze event -> take(database, handoff.onFreeze(database, event.event()));
             case Proceed proceed -> onProceed(database);
             case HandoffElapsed elapsed -> take(database, handoff.onTimer(database, elapsed.timer()));
@@ -1026,6 +1027,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                                 starting.generation(),
                                 starting.accepting().get(),
                                 starting.configured().getAsInt(),
+                                life.lastUsed,
                                 now()))
                 .thenRun((DatabaseState state) -> ready((Existing) state));
     }
@@ -1285,7 +1287,8 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     }
 
     private GenerationEnded ended(Existing database, boolean orderly, String reason) {
-        return new GenerationEnded(database.generation(), orderly, reason, life.lastUsed, now());
+        Optional<Measures> heard = life.measures.equals(Measures.NONE) ? Optional.empty() : Optional.of(life.measures);
+        return new GenerationEnded(database.generation(), orderly, reason, life.lastUsed, heard, now());
     }
 
     /** There is no writer now and nothing is being done about it: wake, leave, or wait for what comes. */
@@ -1613,13 +1616,25 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (database.lifecycle() == Lifecycle.DELETING) {
             return late(advanced);
         }
-        life.walEnd = Optional.of(advanced.end());
+        life.measures = life.measures.withWalEnd(advanced.end());
         life.advanced = Optional.of(advanced);
         handoff.onAdvanced(database, advanced);
-        return none(() -> {
-            prepareAhead(database, advanced);
-            tellPageserver(database, advanced);
-        });
+        prepareAhead(database, advanced);
+        tellPageserver(database, advanced);
+        return advanced.over() ? measured(database) : Effect().none();
+    }
+
+    /** Writes what is new, but not where clients would wait for that: the next time, or the generation's end, does. */
+    private Effect<DatabaseEvent, DatabaseState> measured(Existing database) {
+        boolean quiet = switch (database.lifecycle()) {
+            case STOPPED, ERROR -> true;
+            case READY -> !database.scaleState().frozen();
+            case ABSENT, CREATING, BOOTING, STOPPING, DELETING, DELETED -> false;
+        };
+        Measures known = life.measures.or(database.measures());
+        return quiet && !known.equals(database.measures())
+                ? persist(database, "measured", new TimelineMeasured(known, life.lastUsed, now()))
+                : Effect().none();
     }
 
     private void tellPageserver(Existing database, QuorumEvent.Advanced advanced) {
@@ -1637,14 +1652,14 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                         pageserverReplies)));
     }
 
-    private Effect<DatabaseEvent, DatabaseState> onPageserver(PageserverReply reply) {
-        if (reply instanceof PageserverReply.Snapshot snapshot) {
-            // Of two Pageservers one may say later what the other has said before.
-            life.snapshotEnd = Optional.of(Lsn.max(life.snapshotEnd.orElse(Lsn.ZERO), snapshot.end()));
-            life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
-            life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
+    private Effect<DatabaseEvent, DatabaseState> onPageserver(Existing database, PageserverReply reply) {
+        if (!(reply instanceof PageserverReply.Snapshot snapshot)) {
+            return late(reply);
         }
-        return Effect().none();
+        life.measures = life.measures.withSnapshot(snapshot.end(), snapshot.storedBytes());
+        life.quorum.ifPresent(quorum -> quorum.tell(new QuorumCommand.Horizon(snapshot.horizon())));
+        life.child.ifPresent(child -> child.ref().tell(new GenerationCommand.SnapshotPublished(snapshot.end())));
+        return measured(database);
     }
 
     private Effect<DatabaseEvent, DatabaseState> onWaiting(Existing database, QuorumEvent.Waiting waiting) {
@@ -1983,7 +1998,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private Effect<DatabaseEvent, DatabaseState> onInspected(Existing database, Inspected inspected) {
         life.connections =
                 inspected.activity().map(PoolsEvent.Activity::connections).orElse(0);
-        life.walEnd = inspected.end().or(() -> life.walEnd);
+        inspected.end().ifPresent(end -> life.measures = life.measures.withWalEnd(end));
         return answer(inspected.replyTo(), new DatabaseReply.Described(view(database)));
     }
 
@@ -1994,6 +2009,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
     private DatabaseView view(Existing database) {
         DatabaseSpec spec = database.spec();
         Tunables tunables = spec.tunables();
+        Measures measures = life.measures.or(database.measures());
         boolean wanted = database.lifecycle() == Lifecycle.BOOTING || database.lifecycle() == Lifecycle.READY;
         return new DatabaseView(
                 spec.databaseId(),
@@ -2020,9 +2036,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
                 tunables.minProfile(),
                 tunables.maxProfile(),
                 life.waiting.or(() -> life.delay).or(database::lastError),
-                Optional.empty(),
-                life.walEnd.map(Lsn::toString),
-                life.snapshotEnd.map(Lsn::toString),
+                measures.storedBytes(),
+                measures.walEnd().map(Lsn::toString),
+                measures.snapshotEnd().map(Lsn::toString),
                 database.scaling().choice(),
                 life.decision,
                 Optional.of(services.enforced() ? "cgroup" : "settings"),

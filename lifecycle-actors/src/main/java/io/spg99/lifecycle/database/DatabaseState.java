@@ -24,10 +24,12 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
 import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineMeasured;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WriterStopping;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WriterSwitched;
+import io.spg99.lifecycle.database.event.Measures;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
 import io.spg99.lifecycle.model.Profile;
@@ -67,8 +69,9 @@ sealed interface DatabaseState extends LifecycleMessage {
      * @param configured version of the managed configuration that the timeline holds; 0 if none, or if it must be looked at
      * @param failures   starts that failed in a row; zero in READY
      * @param lastError  why the last start failed or the last writer was lost; empty after a good start
-     * @param lastUsed   as of the last end of a generation
+     * @param lastUsed   as of the last event that tells
      * @param scale      empty as long as nothing was ever chosen or changed
+     * @param known      of the timeline; empty as long as nothing was ever heard of it
      */
     record Existing(
             Lifecycle lifecycle,
@@ -81,8 +84,13 @@ sealed interface DatabaseState extends LifecycleMessage {
             Optional<String> lastError,
             Instant createdAt,
             Optional<Instant> lastUsed,
-            @JsonInclude(JsonInclude.Include.NON_ABSENT) Optional<Scaling> scale)
+            @JsonInclude(JsonInclude.Include.NON_ABSENT) Optional<Scaling> scale,
+            @JsonInclude(JsonInclude.Include.NON_ABSENT) Optional<Measures> known)
             implements DatabaseState {
+
+        Measures measures() {
+            return known.orElse(Measures.NONE);
+        }
 
         Scaling scaling() {
             return scale.orElse(Scaling.INITIAL);
@@ -120,7 +128,18 @@ sealed interface DatabaseState extends LifecycleMessage {
 
         private Existing to(Lifecycle next) {
             return new Existing(
-                    next, spec, base, generation, writer, configured, failures, lastError, createdAt, lastUsed, scale);
+                    next,
+                    spec,
+                    base,
+                    generation,
+                    writer,
+                    configured,
+                    failures,
+                    lastError,
+                    createdAt,
+                    lastUsed,
+                    scale,
+                    known);
         }
 
         private Existing withSpec(DatabaseSpec changed) {
@@ -135,7 +154,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     lastError,
                     createdAt,
                     lastUsed,
-                    scale);
+                    scale,
+                    known);
         }
 
         private Existing with(Scaling next) {
@@ -150,7 +170,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     lastError,
                     createdAt,
                     lastUsed,
-                    next.equals(Scaling.INITIAL) ? Optional.empty() : Optional.of(next));
+                    next.equals(Scaling.INITIAL) ? Optional.empty() : Optional.of(next),
+                    known);
         }
 
         /** @throws IllegalStateException if {@link ScaleState#TABLE} has no such row */
@@ -183,7 +204,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                             Optional.empty(),
                             createdAt,
                             lastUsed,
-                            scale)
+                            scale,
+                            known)
                     .with(scaling().running(profile));
         }
 
@@ -199,7 +221,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     lastError,
                     createdAt,
                     lastUsed,
-                    scale);
+                    scale,
+                    known);
         }
 
         private Existing starting(int next) {
@@ -214,7 +237,8 @@ sealed interface DatabaseState extends LifecycleMessage {
                     lastError,
                     createdAt,
                     lastUsed,
-                    scale);
+                    scale,
+                    known);
             return chosenProfile() == runningProfile()
                     ? started
                     : started.with(scaling().running(chosenProfile()));
@@ -231,8 +255,9 @@ sealed interface DatabaseState extends LifecycleMessage {
                     0,
                     Optional.empty(),
                     createdAt,
-                    lastUsed,
-                    scale);
+                    event.lastUsed().or(() -> lastUsed),
+                    scale,
+                    known);
         }
 
         private Existing failed(int count, String reason) {
@@ -247,22 +272,42 @@ sealed interface DatabaseState extends LifecycleMessage {
                     Optional.of(reason),
                     createdAt,
                     lastUsed,
-                    scale);
+                    scale,
+                    known);
         }
 
         private Existing ended(GenerationEnded event) {
+            return new Existing(
+                            lifecycle,
+                            spec,
+                            base,
+                            generation,
+                            Optional.empty(),
+                            configured,
+                            0,
+                            event.orderly() ? lastError : Optional.of(event.reason()),
+                            createdAt,
+                            lastUsed,
+                            scale,
+                            known)
+                    .measured(event.measures().orElse(Measures.NONE), event.lastUsed());
+        }
+
+        private Existing measured(Measures heard, Optional<Instant> used) {
+            Measures all = heard.or(measures());
             return new Existing(
                     lifecycle,
                     spec,
                     base,
                     generation,
-                    Optional.empty(),
+                    writer,
                     configured,
-                    0,
-                    event.orderly() ? lastError : Optional.of(event.reason()),
+                    failures,
+                    lastError,
                     createdAt,
-                    event.lastUsed().or(() -> lastUsed),
-                    scale);
+                    used.or(() -> lastUsed),
+                    scale,
+                    all.equals(Measures.NONE) ? Optional.empty() : Optional.of(all));
         }
     }
 
@@ -297,6 +342,7 @@ sealed interface DatabaseState extends LifecycleMessage {
                         Optional.empty(),
                         created.at(),
                         Optional.empty(),
+                        Optional.empty(),
                         Optional.empty())
                 : new Gone();
     }
@@ -329,6 +375,7 @@ sealed interface DatabaseState extends LifecycleMessage {
             case WakeFailed e -> database.failed(0, e.reason());
             case StoppingStarted e -> database;
             case GenerationEnded e -> database.ended(e);
+            case TimelineMeasured e -> database.measured(e.measures(), e.lastUsed());
             case DeletionStarted e -> database;
             case DatabaseDeleted e -> database;
         };

@@ -22,6 +22,7 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
 import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineMeasured;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WriterStopping;
@@ -71,6 +72,7 @@ public enum Lifecycle {
             new Row(STOPPED, TunablesChanged.class, STOPPED),
             new Row(STOPPED, ProfileChosen.class, STOPPED),
             new Row(STOPPED, SizeChanged.class, STOPPED),
+            new Row(STOPPED, TimelineMeasured.class, STOPPED),
             new Row(STOPPED, DeletionStarted.class, DELETING),
             new Row(BOOTING, GenerationStarting.class, BOOTING),
             new Row(BOOTING, GenerationFailed.class, BOOTING),
@@ -98,6 +100,7 @@ public enum Lifecycle {
             new Row(READY, WriterSwitched.class, READY),
             new Row(READY, HandoffCompleted.class, READY),
             new Row(READY, CooldownEnded.class, READY),
+            new Row(READY, TimelineMeasured.class, READY),
             new Row(READY, DeletionStarted.class, DELETING),
             new Row(STOPPING, GenerationEnded.class, STOPPED),
             new Row(STOPPING, TunablesChanged.class, STOPPING),
@@ -108,6 +111,7 @@ public enum Lifecycle {
             new Row(ERROR, TunablesChanged.class, ERROR),
             new Row(ERROR, ProfileChosen.class, ERROR),
             new Row(ERROR, SizeChanged.class, ERROR),
+            new Row(ERROR, TimelineMeasured.class, ERROR),
             new Row(ERROR, DeletionStarted.class, DELETING),
             new Row(DELETING, DatabaseDeleted.class, DELETED));
 

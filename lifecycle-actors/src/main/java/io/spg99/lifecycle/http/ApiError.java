@@ -1,6 +1,7 @@
 package io.spg99.lifecycle.http;
 
 import java.util.Map;
+import java.util.Set;
 import org.apache.pekko.http.javadsl.model.StatusCode;
 import org.apache.pekko.http.javadsl.model.StatusCodes;
 
@@ -9,6 +10,12 @@ final class ApiError extends RuntimeException {
 
     /** Seconds after which a client may try again. */
     static final int RETRY_AFTER = 2;
+
+    /** Of body, path and headers. */
+    private static final Set<Integer> TOO_LARGE = Set.of(
+            StatusCodes.CONTENT_TOO_LARGE.intValue(),
+            StatusCodes.URI_TOO_LONG.intValue(),
+            StatusCodes.REQUEST_HEADER_FIELDS_TOO_LARGE.intValue());
 
     private final transient StatusCode status;
     private final String error;
@@ -70,6 +77,20 @@ final class ApiError extends RuntimeException {
                 "TooLarge",
                 "the body is too large: send at most " + limitBytes + " bytes",
                 Map.of("limit_bytes", limitBytes));
+    }
+
+    /**
+     * What was sent is not HTTP as this server takes it.
+     *
+     * @param status as HTTP has it: for a line or header that is too long, for instance
+     */
+    static ApiError unreadable(StatusCode status, String reason) {
+        boolean tooLarge = TOO_LARGE.contains(status.intValue());
+        return new ApiError(
+                tooLarge ? status : StatusCodes.BAD_REQUEST,
+                tooLarge ? "TooLarge" : "BadRequest",
+                "the request cannot be read, correct it: " + reason,
+                Map.of());
     }
 
     static ApiError unavailable(String message) {

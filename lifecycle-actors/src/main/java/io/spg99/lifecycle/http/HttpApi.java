@@ -23,6 +23,8 @@ import org.apache.pekko.http.javadsl.model.HttpHeader;
 import org.apache.pekko.http.javadsl.model.HttpRequest;
 import org.apache.pekko.http.javadsl.model.HttpResponse;
 import org.apache.pekko.http.javadsl.model.headers.Authorization;
+import org.apache.pekko.http.scaladsl.model.EntityStreamSizeException;
+import org.apache.pekko.http.scaladsl.model.IllegalUriException;
 import org.apache.pekko.japi.Pair;
 import org.apache.pekko.stream.Materializer;
 import org.apache.pekko.stream.SystemMaterializer;
@@ -77,6 +79,7 @@ public final class HttpApi {
         return Http.get(system)
                 .newServerAt(settings.host(), settings.port())
                 .adaptSettings(server -> server.withServerHeader(Optional.empty())
+                        .withParsingErrorHandler(ParseErrors.class.getName())
                         .withTimeouts(server.getTimeouts()
                                 .withRequestTimeout(DurationConverters.toScala(
                                         settings.requestTimeout().plusSeconds(5)))))
@@ -142,7 +145,7 @@ public final class HttpApi {
         Map<String, String> query;
         try {
             query = query(route, request);
-        } catch (ApiError e) {
+        } catch (RuntimeException e) {
             request.discardEntityBytes(materializer);
             throw e;
         }
@@ -173,16 +176,19 @@ public final class HttpApi {
         Optional<List<String>> fields = route.body();
         // Every body is read as JSON, whatever type it is sent as: curl -d says it sends a form.
         return request.entity()
-                .toStrict(BODY_TIMEOUT.toMillis(), MAX_BODY_BYTES, materializer)
+                .withSizeLimit(MAX_BODY_BYTES)
+                .toStrict(BODY_TIMEOUT.toMillis(), materializer)
                 .exceptionallyCompose(failure -> CompletableFuture.failedStage(notRead(cause(failure))))
                 .thenApply(strict -> JsonBody.parse(
                         fields.isPresent() ? strict.getData().toArray() : JsonBody.NOTHING, fields.orElse(List.of())));
     }
 
     private static Throwable notRead(Throwable failure) {
-        return failure instanceof TimeoutException
-                ? ApiError.badRequest("the body did not arrive in time: send it at once")
-                : ApiError.tooLarge(MAX_BODY_BYTES);
+        return switch (failure) {
+            case TimeoutException timeout -> ApiError.badRequest("the body did not arrive in time: send it at once");
+            case EntityStreamSizeException tooLarge -> ApiError.tooLarge(MAX_BODY_BYTES);
+            default -> ApiError.badRequest("the body did not arrive whole: send it again");
+        };
     }
 
     private static ApiError error(HttpRequest request, Throwable failure) {
@@ -193,6 +199,9 @@ public final class HttpApi {
                 LOG.warn("catalog unavailable: {} {}", request.method().value(), unavailable.getMessage());
                 yield ApiError.unavailable("the catalog cannot be asked now: try again in a moment");
             }
+            case IllegalUriException illegal ->
+                ApiError.badRequest("the path or query cannot be read, correct it: "
+                        + illegal.info().summary());
             case TimeoutException timeout ->
                 ApiError.unavailable("no answer in time: check what became of the request, then try again");
             default -> {

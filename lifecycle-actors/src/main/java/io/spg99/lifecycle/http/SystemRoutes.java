@@ -15,30 +15,35 @@ import org.apache.pekko.http.javadsl.model.HttpResponse;
 import org.apache.pekko.http.javadsl.model.StatusCodes;
 import org.apache.pekko.util.ByteString;
 
-/** What needs no key: health, metrics, the API's own description. */
+/** What needs no key: health, metrics, the API's own description, and a page for browsers in place of the Console. */
 final class SystemRoutes {
 
     private final ApiServices services;
-    private final ByteString openApi;
+    private final ByteString openApi = resource("openapi.json");
+    private final ByteString console = resource("console.html");
 
     SystemRoutes(ApiServices services) {
         this.services = services;
-        this.openApi = ByteString.fromArray(openApi());
     }
 
     List<Route> routes() {
         return List.of(
+                Route.of(HttpMethods.GET, "/", this::console).open(),
                 Route.of(HttpMethods.GET, "/v2/health", this::health).open().query("probe"),
                 Route.of(HttpMethods.GET, "/v2/openapi.json", this::description).open(),
                 Route.of(HttpMethods.GET, "/metrics", this::metrics).open());
     }
 
     static byte[] openApi() {
-        try (InputStream in = SystemRoutes.class.getResourceAsStream("openapi.json")) {
+        return resource("openapi.json").toArray();
+    }
+
+    private static ByteString resource(String name) {
+        try (InputStream in = SystemRoutes.class.getResourceAsStream(name)) {
             if (in == null) {
-                throw new IllegalStateException("openapi.json is missing from the program");
+                throw new IllegalStateException(name + " is missing from the program");
             }
-            return in.readAllBytes();
+            return ByteString.fromArray(in.readAllBytes());
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -64,6 +69,10 @@ final class SystemRoutes {
     private CompletionStage<HttpResponse> description(ApiRequest request) {
         return CompletableFuture.completedStage(
                 HttpResponse.create().withEntity(ContentTypes.APPLICATION_JSON, openApi));
+    }
+
+    private CompletionStage<HttpResponse> console(ApiRequest request) {
+        return CompletableFuture.completedStage(HttpResponse.create().withEntity(ContentTypes.TEXT_HTML_UTF8, console));
     }
 
     private CompletionStage<HttpResponse> metrics(ApiRequest request) {

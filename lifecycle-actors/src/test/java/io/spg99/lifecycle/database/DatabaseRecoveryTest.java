@@ -17,8 +17,12 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationReady;
 import io.spg99.lifecycle.database.event.DatabaseEvent.GenerationStarting;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineMeasured;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
+import io.spg99.lifecycle.model.DatabaseView;
+import io.spg99.storage.pageserver.PageserverCommand;
+import io.spg99.storage.pageserver.PageserverReply;
 import io.spg99.storage.quorum.QuorumCommand;
 import io.spg99.storage.quorum.QuorumEvent;
 import io.spg99.storage.quorum.QuorumReply;
@@ -26,6 +30,7 @@ import io.spg99.storage.wal.Lsn;
 import io.spg99.storage.wal.WalHistory;
 import java.time.Duration;
 import java.util.List;
+import java.util.Optional;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
@@ -39,7 +44,8 @@ class DatabaseRecoveryTest {
     private static final DatabaseEvent BASE = BaseMade.of(new Base("image-0", Samples.BASE), Samples.AT);
     private static final DatabaseEvent TIMELINE = new TimelineCreated(Samples.AT);
     private static final DatabaseEvent STARTING = new GenerationStarting(2, Samples.AT);
-    private static final DatabaseEvent READY = new GenerationReady(2, Samples.WRITER, 1, Samples.AT);
+    private static final DatabaseEvent READY =
+            new GenerationReady(2, Samples.WRITER, 1, Optional.of(Samples.AT), Samples.AT);
     private static final DatabaseEvent STOPPING = new StoppingStarted(2, StopCause.REQUESTED, Samples.AT);
     private static final DatabaseEvent DELETING = new DeletionStarted(Samples.AT);
 
@@ -139,7 +145,7 @@ class DatabaseRecoveryTest {
         world.restart();
         world.wake(6);
         assertEquals(
-                java.util.List.of(2, 3, 4, 5, 6),
+                List.of(2, 3, 4, 5, 6),
                 world.started.stream().map(spec -> spec.generation()).toList());
     }
 
@@ -155,6 +161,83 @@ class DatabaseRecoveryTest {
             return world.catalog.views.size() > before;
         });
         world.wake(2);
+    }
+
+    // ---- what is known of the timeline --------------------------------------------------------------------------
+
+    @Test
+    void givenAStoppedDatabase_whenRecovered_thenPositionsSizeAndLastUseAreAsBefore() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.say(advanced(5000, false));
+        PageserverCommand.Advance advance = world.pageserver.expectMessageClass(PageserverCommand.Advance.class);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        world.accepted();
+        world.ended(2, "stopped");
+        world.expectState("stopped");
+        world.say(advanced(6000, true));
+        world.expectWritten(TimelineMeasured.class);
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(6000), new Lsn(3000), 123));
+        await("the snapshot is seen")
+                .until(() -> world.catalog.views.getLast().snapshotLsn().isPresent());
+        DatabaseView before = world.catalog.views.getLast();
+        assertEquals(Optional.of("0/1770"), before.walLsn());
+        assertEquals(Optional.of("0/1770"), before.snapshotLsn());
+        assertEquals(Optional.of(123L), before.storageBytes());
+        assertTrue(before.lastUsedAt().isPresent());
+
+        int told = world.catalog.views.size();
+        world.restart();
+        await("the new life shows itself").until(() -> world.catalog.views.size() > told);
+        assertEquals(before, world.catalog.views.getLast());
+    }
+
+    @Test
+    void givenAWriterLostWithItsActor_whenRecovered_thenWhatWasKnownOfItStays() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.say(advanced(5000, false));
+        PageserverCommand.Advance advance = world.pageserver.expectMessageClass(PageserverCommand.Advance.class);
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(4000), new Lsn(3000), 123));
+        world.expectWritten(TimelineMeasured.class);
+        world.restart();
+        world.expectState("stopped");
+        DatabaseView view = world.catalog.views.getLast();
+        assertEquals(Optional.of("0/1388"), view.walLsn());
+        assertEquals(Optional.of("0/FA0"), view.snapshotLsn());
+        assertEquals(Optional.of(123L), view.storageBytes());
+        assertTrue(view.lastUsedAt().isPresent(), "somebody had asked for the writer");
+    }
+
+    @Test
+    void givenAStart_whenASnapshotIsPublished_thenTheStartDoesNotWaitForThatToBeWritten() {
+        World world = new World(KIT);
+        world.create();
+        world.wake(2);
+        world.say(advanced(5000, false));
+        PageserverCommand.Advance advance = world.pageserver.expectMessageClass(PageserverCommand.Advance.class);
+        world.database.tell(new Database.Stop(world.replies.getRef()));
+        world.accepted();
+        world.ended(2, "stopped");
+        world.expectRelease(2);
+        world.expectState("stopped");
+        world.expectPools(PoolsCommand.WriterGone.class);
+        world.demand();
+        world.prepared(world.expectPrepare(3));
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(5000), new Lsn(3000), 123));
+        world.quorum.expectMessageClass(QuorumCommand.Horizon.class);
+        world.following(world.accepting(3));
+        world.configured(3);
+        world.expectReady(3);
+        assertTrue(world.written().stream().noneMatch(TimelineMeasured.class::isInstance));
+        assertEquals(Optional.of("0/1388"), world.catalog.views.getLast().snapshotLsn(), "but it is seen");
+    }
+
+    private static QuorumEvent advanced(long end, boolean over) {
+        WalHistory history = WalHistory.of(1, new Lsn(0)).append(2, new Lsn(100));
+        return new QuorumEvent.Advanced(2, history, new Lsn(end), List.of(), over);
     }
 
     // ---- deletion -----------------------------------------------------------------------------------------------

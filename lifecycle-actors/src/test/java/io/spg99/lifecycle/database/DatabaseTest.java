@@ -611,15 +611,16 @@ class DatabaseTest {
         PageserverCommand.Advance advance = world.pageserver.expectMessageClass(PageserverCommand.Advance.class);
         assertEquals(new Lsn(5000), advance.end());
         assertEquals(history, advance.history());
-        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(4000), new Lsn(3000)));
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(4000), new Lsn(3000), 123));
         assertEquals(
                 new QuorumCommand.Horizon(new Lsn(3000)),
                 world.quorum.expectMessageClass(QuorumCommand.Horizon.class),
                 "Safekeepers may remove what lies before it");
         // The answer is before the question in the actor's mailbox.
         assertEquals(Optional.of("0/FA0"), world.describe(0, new Lsn(5000)).snapshotLsn());
+        assertEquals(Optional.of(123L), world.describe(0, new Lsn(5000)).storageBytes());
 
-        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(3900), new Lsn(2900)));
+        advance.replyTo().tell(new PageserverReply.Snapshot(advance.timeline(), new Lsn(3900), new Lsn(2900), 99));
         world.quorum.expectMessageClass(QuorumCommand.Horizon.class);
         assertEquals(
                 Optional.of("0/FA0"),

@@ -45,6 +45,7 @@ class LifecycleTest {
                         Optional.of("before"),
                         Samples.AT,
                         Optional.empty(),
+                        Optional.empty(),
                         Optional.empty());
         };
     }
@@ -70,7 +71,8 @@ class LifecycleTest {
                         Optional.of("asked for"),
                         3,
                         Optional.of(Profile.L3),
-                        Optional.of("before"))));
+                        Optional.of("before"))),
+                ready.known());
     }
 
     @TestFactory
@@ -101,7 +103,9 @@ class LifecycleTest {
     void whateverEndsTheWriterEndsTheHandoffAndTheNextWriterHasTheChosenProfile() {
         for (ScaleState state : ScaleState.values()) {
             Existing stopped = (Existing) DatabaseState.transition(
-                    in(state), new DatabaseEvent.GenerationEnded(2, false, "killed", Optional.empty(), Samples.AT));
+                    in(state),
+                    new DatabaseEvent.GenerationEnded(
+                            2, false, "killed", Optional.empty(), Optional.empty(), Samples.AT));
             assertEquals(ScaleState.STEADY, stopped.scaleState());
             Existing booting =
                     (Existing) DatabaseState.transition(stopped, new DatabaseEvent.GenerationStarting(4, Samples.AT));
@@ -174,11 +178,14 @@ class LifecycleTest {
     @Test
     void aGoodStartForgetsFailuresAndALossRemembersItsReason() {
         Existing ready = (Existing) DatabaseState.transition(
-                in(Lifecycle.BOOTING), new DatabaseEvent.GenerationReady(2, Samples.WRITER, 1, Samples.AT));
+                in(Lifecycle.BOOTING),
+                new DatabaseEvent.GenerationReady(2, Samples.WRITER, 1, Optional.empty(), Samples.AT));
         assertEquals(0, ready.failures());
         assertEquals(Optional.empty(), ready.lastError());
         Existing lost = (Existing) DatabaseState.transition(
-                ready, new DatabaseEvent.GenerationEnded(2, false, "killed", Optional.of(Samples.AT), Samples.AT));
+                ready,
+                new DatabaseEvent.GenerationEnded(
+                        2, false, "killed", Optional.of(Samples.AT), Optional.empty(), Samples.AT));
         assertEquals(Optional.of("killed"), lost.lastError());
         assertEquals(Optional.empty(), lost.writer());
         assertEquals(Optional.of(Samples.AT), lost.lastUsed());

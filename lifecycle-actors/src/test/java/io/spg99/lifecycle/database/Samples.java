@@ -23,10 +23,12 @@ import io.spg99.lifecycle.database.event.DatabaseEvent.ProfileChosen;
 import io.spg99.lifecycle.database.event.DatabaseEvent.SizeChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.StoppingStarted;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineCreated;
+import io.spg99.lifecycle.database.event.DatabaseEvent.TimelineMeasured;
 import io.spg99.lifecycle.database.event.DatabaseEvent.TunablesChanged;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WakeFailed;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WriterStopping;
 import io.spg99.lifecycle.database.event.DatabaseEvent.WriterSwitched;
+import io.spg99.lifecycle.database.event.Measures;
 import io.spg99.lifecycle.database.event.StopCause;
 import io.spg99.lifecycle.model.Base;
 import io.spg99.lifecycle.model.DatabaseSpec;
@@ -59,11 +61,18 @@ final class Samples {
             new TimelineCreated(AT),
             new TunablesChanged(new Tunables(Duration.ZERO, true, Profile.L1, Profile.L5, PoolMode.TRANSACTION), AT),
             new GenerationStarting(2, AT),
-            new GenerationReady(2, WRITER, 0, AT),
+            new GenerationReady(2, WRITER, 0, Optional.empty(), AT),
             new GenerationFailed(2, "out of luck", AT),
             new WakeFailed("out of luck, again", AT),
             new StoppingStarted(2, StopCause.IDLE, AT),
-            new GenerationEnded(2, true, "stopped", Optional.of(AT), AT),
+            new GenerationEnded(2, true, "stopped", Optional.of(AT), Optional.empty(), AT),
+            new TimelineMeasured(
+                    new Measures(
+                            Optional.of(Lsn.parse("0/5000000")),
+                            Optional.of(Lsn.parse("0/4000000")),
+                            Optional.of(123L)),
+                    Optional.of(AT),
+                    AT),
             new ProfileChosen(Profile.L3, "asked for", AT),
             new SizeChanged(Profile.L2, AT),
             new HandoffStarted(3, Profile.L3, AT),

@@ -13,11 +13,15 @@ import io.spg99.lifecycle.catalog.Secrets;
 import io.spg99.lifecycle.model.DatabaseChange;
 import io.spg99.lifecycle.model.Json;
 import java.io.IOException;
+import java.io.InputStream;
 import java.net.BindException;
+import java.net.InetAddress;
+import java.net.Socket;
 import java.net.URI;
 import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.nio.charset.StandardCharsets;
 import java.security.SecureRandom;
 import java.time.Duration;
 import java.time.Instant;
@@ -26,6 +30,8 @@ import java.util.Map;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ConcurrentSkipListMap;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
 import org.apache.pekko.http.javadsl.ServerBinding;
@@ -381,9 +387,54 @@ class HttpApiTest {
     }
 
     @Test
+    void givenABrowser_whenItOpensTheRoot_thenAPageSaysWhereTheRestIs() {
+        Answer page = send(HttpRequest.newBuilder(URI.create("http://127.0.0.1:" + ENABLED.port() + "/")));
+        assertEquals(200, page.status());
+        assertTrue(page.raw().headers().firstValue("Content-Type").orElse("").startsWith("text/html"));
+        assertTrue(page.raw().body().contains("/v2/openapi.json"));
+    }
+
+    /** What never becomes a request, or whose body ends before its end. */
+    @Test
+    void givenWhatIsNotHttp_whenSent_thenTheSameErrorForm() throws IOException {
+        String rest = " HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer " + KEY + "\r\n";
+        assertRawError(400, "BadRequest", "complete nonsense\r\n\r\n");
+        assertRawError(400, "BadRequest", "BREW /v2/tenants" + rest + "\r\n");
+        assertRawError(400, "BadRequest", "GET /v2/tenants HTTP/9.1\r\n\r\n");
+        assertRawError(400, "BadRequest", "GET /v2/tenants?limit=%zz" + rest + "\r\n");
+        assertRawError(400, "BadRequest", "GET /v2/%zz" + rest + "\r\n");
+        assertRawError(400, "BadRequest", "GET /v2/tenants" + rest + "Content-Length: some\r\n\r\n");
+        assertRawError(414, "TooLarge", "GET /v2/" + "a".repeat(5000) + rest + "\r\n");
+        assertRawError(431, "TooLarge", "GET /v2/tenants" + rest + "Long: " + "a".repeat(20_000) + "\r\n\r\n");
+        assertRawError(400, "BadRequest", "POST /v2/tenants" + rest + "Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n");
+    }
+
+    private static void assertRawError(int status, String error, String sent) throws IOException {
+        try (Socket socket = new Socket(InetAddress.getLoopbackAddress(), ENABLED.port())) {
+            socket.setSoTimeout(10_000);
+            socket.getOutputStream().write(sent.getBytes(StandardCharsets.US_ASCII));
+            String about = sent.lines().findFirst().orElse("");
+            InputStream in = socket.getInputStream();
+            StringBuilder head = new StringBuilder();
+            while (head.indexOf("\r\n\r\n") < 0) {
+                int next = in.read();
+                assertTrue(next >= 0, () -> about + " -> " + head);
+                head.append((char) next);
+            }
+            assertTrue(head.toString().startsWith("HTTP/1.1 " + status + " "), () -> about + " -> " + head);
+            Matcher length = Pattern.compile("(?i)Content-Length: (\\d+)").matcher(head);
+            assertTrue(length.find(), head::toString);
+            JsonNode json = Json.MAPPER.readTree(in.readNBytes(Integer.parseInt(length.group(1))));
+            assertEquals(error, json.path("error").asText(), about);
+            assertTrue(json.hasNonNull("message") && json.path("details").isObject(), json::toString);
+            assertFalse(json.toString().contains("a".repeat(100)), "nothing of what was sent is repeated");
+        }
+    }
+
+    @Test
     void givenUnknownPathsAndMethods_whenAsked_thenTheSameErrorForm() {
         for (String path :
-                List.of("/", "/v1/tenants", "/v2/tenants/", "/v2/tenants//dbs", "/v2/nothing", "/v2/tenants/a/b/c")) {
+                List.of("//", "/v1/tenants", "/v2/tenants/", "/v2/tenants//dbs", "/v2/nothing", "/v2/tenants/a/b/c")) {
             assertError(404, "NotFound", get(path));
         }
         assertError(404, "NotFound", get("/v2/tenants/nobody"));

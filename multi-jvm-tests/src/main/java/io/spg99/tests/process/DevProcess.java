@@ -51,7 +51,7 @@ public final class DevProcess implements AutoCloseable {
 
     /** Waits until a process that {@link #launch} started says that it is ready. */
     public static DevProcess ready(Process process, Path data) throws IOException {
-        ProcessOutput.of(process).await("psql ", START_LIMIT);
+        ProcessOutput.of(process).await("SPG99 is ready", START_LIMIT);
         JsonNode dev = new ObjectMapper().readTree(data.resolve("dev.json").toFile());
         return new DevProcess(process, data, dev);
     }

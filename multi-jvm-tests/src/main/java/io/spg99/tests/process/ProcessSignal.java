@@ -8,6 +8,8 @@ public enum ProcessSignal {
     STOP,
     /** Thaws. */
     CONT,
+    /** Ctrl-C. */
+    INT,
     KILL;
 
     /** Returns when it is sent; that the process is gone is no error. */

@@ -203,6 +203,19 @@ public final class LocalObjectStore implements ObjectStore {
     }
 
     @Override
+    public long size(String prefix) throws IOException {
+        long bytes = 0;
+        for (String key : list(prefix)) {
+            try {
+                bytes += Files.size(path(key));
+            } catch (NoSuchFileException e) {
+                // Deleted meanwhile.
+            }
+        }
+        return bytes;
+    }
+
+    @Override
     public void delete(String key) throws IOException {
         Path file = path(key);
         if (Files.deleteIfExists(file)) {

@@ -46,6 +46,9 @@ public interface ObjectStore {
     /** Names that begin with {@code prefix}, sorted. */
     List<String> list(String prefix) throws IOException;
 
+    /** Bytes of all objects whose names begin with {@code prefix}. */
+    long size(String prefix) throws IOException;
+
     /** Deletes an object; one that does not exist is no error. */
     void delete(String key) throws IOException;
 

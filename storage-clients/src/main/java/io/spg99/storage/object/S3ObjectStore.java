@@ -265,14 +265,23 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
 
     @Override
     public List<String> list(String start) throws IOException {
+        return objects(start).stream()
+                .map(object -> object.key().substring(prefix.length()))
+                .sorted()
+                .toList();
+    }
+
+    @Override
+    public long size(String start) throws IOException {
+        return objects(start).stream().mapToLong(S3Object::size).sum();
+    }
+
+    private List<S3Object> objects(String start) throws IOException {
         try {
             return client
                     .listObjectsV2Paginator(request -> request.bucket(bucket).prefix(prefix + start))
                     .contents()
                     .stream()
-                    .map(S3Object::key)
-                    .map(name -> name.substring(prefix.length()))
-                    .sorted()
                     .toList();
         } catch (SdkException e) {
             throw failed("listed", prefix + start, e);

@@ -12,9 +12,10 @@ public sealed interface PageserverReply extends StorageMessage {
     /**
      * The newest snapshot ends at {@code end}.
      *
-     * @param horizon start of the first WAL segment that a start on it needs; everything before that is archived
+     * @param horizon     start of the first WAL segment that a start on it needs; everything before that is archived
+     * @param storedBytes what object storage holds of the timeline, archived WAL included
      */
-    record Snapshot(TimelineId timeline, Lsn end, Lsn horizon) implements PageserverReply {}
+    record Snapshot(TimelineId timeline, Lsn end, Lsn horizon, long storedBytes) implements PageserverReply {}
 
     record Forgotten(TimelineId timeline) implements PageserverReply {}
 }

@@ -128,6 +128,11 @@ public final class SnapshotStore {
         objects.delete(held(generation, manifest));
     }
 
+    /** All that object storage holds of the timeline, snapshots and archived WAL above all: bytes. */
+    public long storedBytes() throws IOException {
+        return objects.size("timelines/" + timeline + "/");
+    }
+
     private String held(int generation, Manifest manifest) {
         return holds() + "%08X-".formatted(generation) + name(manifest);
     }

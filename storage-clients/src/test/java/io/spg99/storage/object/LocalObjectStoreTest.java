@@ -118,6 +118,16 @@ class LocalObjectStoreTest {
     }
 
     @Test
+    void givenObjects_whenTheirSizeIsAsked_thenThoseWithThePrefixCount() throws IOException {
+        store.putIfAbsent("t/a", new byte[3]);
+        store.putIfAbsent("t/b/1", new byte[5]);
+        store.putIfAbsent("tt", new byte[7]);
+
+        assertEquals(8, store.size("t/"));
+        assertEquals(0, store.size("nothing/here"));
+    }
+
+    @Test
     void givenObjects_whenListed_thenThoseWithThePrefixComeSorted() throws IOException {
         for (String key : List.of("t/b/2", "t/b/1", "t/a", "tt", "u/x")) {
             store.putIfAbsent(key, new byte[0]);

@@ -144,6 +144,7 @@ class S3ObjectStoreTest {
         store.putIfAbsent("list/b", new byte[] {1});
         store.putIfAbsent("list/a/x", new byte[] {1});
         store.putIfAbsent("listless", new byte[] {1});
+        assertEquals(2, store.size("list/"));
 
         assertEquals(List.of("list/a/x", "list/b"), store.list("list/"));
         store.delete("list/b");

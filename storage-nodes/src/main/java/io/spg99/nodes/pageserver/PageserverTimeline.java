@@ -59,7 +59,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         INSTANCE
     }
 
-    private record Done(Lsn triedUpTo, Optional<Manifest> newest) implements Message {}
+    private record Done(Lsn triedUpTo, SnapshotMaker.Result result) implements Message {}
 
     /** @param more will be old later */
     private record Collected(boolean more) implements Message {}
@@ -101,7 +101,7 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
     /** Work that failed is not tried again before. */
     private Instant pause = Instant.EPOCH;
 
-    private Optional<RedoRun<Optional<Manifest>>> working = Optional.empty();
+    private Optional<RedoRun<SnapshotMaker.Result>> working = Optional.empty();
     private Optional<RedoRun<Boolean>> collecting = Optional.empty();
     private Optional<ActorRef<PageserverReply>> forgetting = Optional.empty();
 
@@ -218,14 +218,14 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         }
         PageserverCommand.Advance next = latest.get();
         RedoJob job = new RedoJob(next.base(), next.image(), next.history(), next.end(), next.sources());
-        RedoRun<Optional<Manifest>> run = new RedoRun<>(() -> maker.advance(job));
+        RedoRun<SnapshotMaker.Result> run = new RedoRun<>(() -> maker.advance(job));
         working = Optional.of(run);
         workers.execute(run);
         getContext()
                 .pipeToSelf(
                         run.result(),
-                        (newest, failure) ->
-                                failure == null ? new Done(job.end(), newest) : new Failed(describe(failure)));
+                        (result, failure) ->
+                                failure == null ? new Done(job.end(), result) : new Failed(describe(failure)));
         return this;
     }
 
@@ -284,18 +284,21 @@ final class PageserverTimeline extends AbstractBehavior<PageserverTimeline.Messa
         if (forgetting.isPresent()) {
             return forget();
         }
-        done.newest()
-                .filter(newest -> snapshot.filter(known -> !newest.end().isAfter(known.end()))
-                        .isEmpty())
-                .ifPresent(newest -> {
-                    PageserverReply.Snapshot next =
-                            new PageserverReply.Snapshot(timeline, newest.end(), newest.walStart());
-                    snapshot = Optional.of(next);
-                    askers.forEach(asker -> asker.tell(next));
-                    collectLater();
-                });
+        done.result().newest().ifPresent(newest -> tell(newest, done.result().storedBytes()));
         plan(false);
         return this;
+    }
+
+    private void tell(Manifest newest, long storedBytes) {
+        PageserverReply.Snapshot next =
+                new PageserverReply.Snapshot(timeline, newest.end(), newest.walStart(), storedBytes);
+        boolean old = snapshot.filter(known -> known.equals(next) || known.end().isAfter(next.end()))
+                .isPresent();
+        if (!old) {
+            snapshot = Optional.of(next);
+            askers.forEach(asker -> asker.tell(next));
+            collectLater();
+        }
     }
 
     private Behavior<Message> onFailed(Failed failed) {

@@ -129,8 +129,13 @@ public final class RedoWorker implements SnapshotMaker {
     }
 
     @Override
-    public Optional<Manifest> advance(RedoJob job) throws IOException {
+    public Result advance(RedoJob job) throws IOException {
         SnapshotStore store = new SnapshotStore(objects, job.base().timeline());
+        return new Result(newest(job, store), store.storedBytes());
+    }
+
+    /** Made if need be. */
+    private Optional<Manifest> newest(RedoJob job, SnapshotStore store) throws IOException {
         Optional<Manifest> newest = store.newest();
         Lsn known = newest.map(Manifest::end).orElse(job.base().end());
         if (!known.isBefore(job.end())) {

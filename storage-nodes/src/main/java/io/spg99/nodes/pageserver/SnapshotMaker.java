@@ -9,11 +9,15 @@ import java.util.Optional;
 public interface SnapshotMaker {
 
     /**
-     * Makes a snapshot at the newest checkpoint of the writers up to {@code job.end()}, and archives their WAL on the way.
+     * What there is of a timeline.
      *
-     * @return the newest snapshot, which may be an older one if no checkpoint followed it; empty if there is none at all
+     * @param newest      may be an older one if no checkpoint followed it; empty if there is none at all
+     * @param storedBytes what object storage holds of the timeline, archived WAL included
      */
-    Optional<Manifest> advance(RedoJob job) throws IOException;
+    record Result(Optional<Manifest> newest, long storedBytes) {}
+
+    /** Makes a snapshot at the newest checkpoint of the writers up to {@code job.end()}, and archives their WAL on the way. */
+    Result advance(RedoJob job) throws IOException;
 
     /**
      * Deletes what no snapshot needs any more, and has not for the retention time.

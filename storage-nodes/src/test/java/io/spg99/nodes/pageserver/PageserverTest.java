@@ -63,10 +63,12 @@ class PageserverTest {
         final AtomicInteger collectionFailures = new AtomicInteger();
         final AtomicInteger left = new AtomicInteger();
         volatile boolean blocked;
+        volatile long storedBytes = 1000;
+        volatile Optional<Lsn> newest = Optional.empty();
         final CountDownLatch interrupted = new CountDownLatch(1);
 
         @Override
-        public Optional<Manifest> advance(RedoJob job) throws IOException {
+        public Result advance(RedoJob job) throws IOException {
             jobs.add(job);
             if (failures.getAndUpdate(left -> Math.max(left - 1, 0)) > 0) {
                 throw new IOException("no source has the WAL");
@@ -82,18 +84,19 @@ class PageserverTest {
                     throw new IOException("interrupted", e);
                 }
             }
-            return Optional.of(new Manifest(
+            Manifest made = new Manifest(
                     job.base().timeline(),
                     7,
                     4 << 20,
                     job.image(),
                     job.history().last().generation(),
-                    job.end(),
-                    job.end(),
+                    newest.orElse(job.end()),
+                    newest.orElse(job.end()),
                     0,
                     List.of(),
                     List.of(),
-                    List.of()));
+                    List.of());
+            return new Result(Optional.of(made), storedBytes);
         }
 
         @Override
@@ -148,7 +151,7 @@ class PageserverTest {
     }
 
     private static PageserverReply.Snapshot snapshot(long end) {
-        return new PageserverReply.Snapshot(BASE.timeline(), new Lsn(end), new Lsn(end).segmentStart(4 << 20));
+        return new PageserverReply.Snapshot(BASE.timeline(), new Lsn(end), new Lsn(end).segmentStart(4 << 20), 1000);
     }
 
     private void expectSnapshot(long end) {
@@ -163,6 +166,19 @@ class PageserverTest {
 
         advance(0x1001000, true);
         maker.none();
+    }
+
+    @Test
+    void givenWalWithoutACheckpoint_whenItsArchiveGrew_thenTheAskerHearsHowMuchIsStored() throws Exception {
+        advance(0x1001000, true);
+        maker.next();
+        expectSnapshot(0x1001000);
+
+        maker.newest = Optional.of(new Lsn(0x1001000));
+        maker.storedBytes = 2000;
+        advance(0x1401000, false);
+        asker.expectMessage(
+                PATIENCE, new PageserverReply.Snapshot(BASE.timeline(), new Lsn(0x1001000), new Lsn(0x1000000), 2000));
     }
 
     @Test

@@ -50,6 +50,7 @@ class RedoWorkerTest {
         Manifest snapshot = timelines
                 .redoWorker(timelines.objects)
                 .advance(timeline.job(prepared))
+                .newest()
                 .orElseThrow();
 
         assertEquals(prepared.end(), snapshot.end(), "an orderly stop ends with a checkpoint record");
@@ -118,7 +119,7 @@ class RedoWorkerTest {
         Manifest made = Awaitility.await("a snapshot")
                 .atMost(TestTimelines.PATIENCE.multipliedBy(2))
                 .ignoreExceptionsInstanceOf(IOException.class)
-                .until(() -> worker.advance(job).orElseThrow(), snapshot -> true);
+                .until(() -> worker.advance(job).newest().orElseThrow(), snapshot -> true);
         assertEquals(job.end(), made.end());
     }
 
@@ -137,7 +138,8 @@ class RedoWorkerTest {
             for (int round = 0; round < generations; round++) {
                 QuorumReply.Prepared prepared = timeline.prepare();
                 if (round > 0 && random.nextInt(4) > 0) {
-                    Optional<Manifest> made = worker.advance(timeline.job(prepared));
+                    Optional<Manifest> made =
+                            worker.advance(timeline.job(prepared)).newest();
                     snapshots += made.isPresent() ? 1 : 0;
                     if (random.nextInt(4) == 0) {
                         // The Pageserver's directory is lost.
@@ -210,7 +212,7 @@ class RedoWorkerTest {
         timeline.stop();
         for (int round = 0; round < 2; round++) {
             QuorumReply.Prepared prepared = timeline.prepare();
-            assertTrue(worker.advance(timeline.job(prepared)).isPresent());
+            assertTrue(worker.advance(timeline.job(prepared)).newest().isPresent());
             timeline.start(prepared);
             try (Connection connection = timeline.connect()) {
                 assertEquals(before, summary(connection));

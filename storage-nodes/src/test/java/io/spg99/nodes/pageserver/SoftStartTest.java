@@ -111,6 +111,11 @@ class SoftStartTest {
         }
 
         @Override
+        public long size(String prefix) throws IOException {
+            return there().size(prefix);
+        }
+
+        @Override
         public void delete(String key) throws IOException {
             there().delete(key);
         }
@@ -133,6 +138,7 @@ class SoftStartTest {
         return timelines
                 .redoWorker(timelines.objects)
                 .advance(timeline.job(prepared))
+                .newest()
                 .orElseThrow();
     }
 
@@ -300,6 +306,7 @@ class SoftStartTest {
                     .atMost(TestTimelines.PATIENCE)
                     .until(
                             () -> worker.advance(timeline.running(quorumPosition(timeline)))
+                                    .newest()
                                     .orElseThrow(),
                             made -> made.end().isAfter(first.end()));
             long muchLater = second.madeAtMillis() + Duration.ofDays(1).toMillis();
@@ -375,6 +382,7 @@ class SoftStartTest {
             snapshot = timelines
                     .redoWorker(timelines.objects)
                     .advance(timeline.running(end))
+                    .newest()
                     .orElseThrow();
         }
         Lsn horizon = snapshot.walStart();
@@ -420,6 +428,7 @@ class SoftStartTest {
                 .atMost(TestTimelines.PATIENCE)
                 .until(
                         () -> worker.advance(timeline.running(Lsn.max(end, quorumPosition(timeline))))
+                                .newest()
                                 .orElseThrow(),
                         snapshot -> snapshot.generation() == timeline.generation());
         timeline.published(made);
@@ -468,7 +477,7 @@ class SoftStartTest {
                     "INSERT INTO big SELECT i, 0, repeat('x', 400) FROM generate_series(0, " + (rows - 1) + ") i");
         }
         timeline.stop();
-        assertTrue(worker.advance(timeline.job(timeline.prepare())).isPresent());
+        assertTrue(worker.advance(timeline.job(timeline.prepare())).newest().isPresent());
         timeline.limitCache(16);
         timeline.start();
         int[] versions = new int[rows];
@@ -628,6 +637,7 @@ class SoftStartTest {
         Manifest second = timelines
                 .redoWorker(counted)
                 .advance(timeline.job(timeline.prepare()))
+                .newest()
                 .orElseThrow();
         assertTrue(second.end().isAfter(first.end()));
         long all = first.layers().stream().mapToLong(Layer::bytes).sum();

@@ -25,6 +25,7 @@ import java.util.Optional;
  * ProfileChosen HandoffStarted FreezeStarted DrainStarted WriterStopping CandidateStarting WriterSwitched
  *     HandoffCompleted CooldownEnded                          a change of profile
  *     HandoffPostponed, HandoffAbandoned, HandoffFailed       before WriterStopping: the writer serves on
+ * TimelineMeasured                                            positions and sizes, for people
  * DeletionStarted  DatabaseDeleted                            the end
  * </pre>
  */
@@ -70,11 +71,13 @@ public sealed interface DatabaseEvent extends LifecycleMessage {
      * The writer is configured and two Safekeepers follow it.
      *
      * @param configured version of the managed configuration that is now part of the timeline; 0 in what older versions wrote
+     * @param lastUsed   when somebody last wanted it; empty if nobody did, and in what older versions wrote
      */
     record GenerationReady(
             int generation,
             WriterAddress writer,
             @JsonInclude(JsonInclude.Include.NON_DEFAULT) int configured,
+            @JsonInclude(JsonInclude.Include.NON_ABSENT) Optional<Instant> lastUsed,
             Instant at)
             implements DatabaseEvent {}
 
@@ -92,9 +95,23 @@ public sealed interface DatabaseEvent extends LifecycleMessage {
      * @param orderly  it was shut down cleanly on request
      * @param reason   what happened
      * @param lastUsed when the database was last used, if that is known
+     * @param measures what is known of the timeline; empty in what older versions wrote
      */
-    record GenerationEnded(int generation, boolean orderly, String reason, Optional<Instant> lastUsed, Instant at)
+    record GenerationEnded(
+            int generation,
+            boolean orderly,
+            String reason,
+            Optional<Instant> lastUsed,
+            @JsonInclude(JsonInclude.Include.NON_ABSENT) Optional<Measures> measures,
+            Instant at)
             implements DatabaseEvent {}
+
+    /**
+     * Something new is known of the timeline: another snapshot, or where a generation's WAL ended.
+     *
+     * @param lastUsed as in {@link GenerationEnded}
+     */
+    record TimelineMeasured(Measures measures, Optional<Instant> lastUsed, Instant at) implements DatabaseEvent {}
 
     /**
      * A profile was asked for, by hand or by the autoscaler: the next writer has it, and one that runs is replaced.

@@ -53,6 +53,21 @@ class ArchitectureTest {
             .whereLayer("multi-jvm-tests")
             .mayNotBeAccessedByAnyLayer();
 
+    /** The rule above looks at nothing else. */
+    @ArchTest
+    static final ArchRule every_class_is_in_a_module = classes()
+            .should()
+            .resideInAnyPackage(
+                    "io.spg99.storage..",
+                    "io.spg99.nodes..",
+                    "io.spg99.compute..",
+                    "io.spg99.gateway..",
+                    "io.spg99.lifecycle..",
+                    "io.spg99.cluster..",
+                    "io.spg99.tests..",
+                    "io.spg99.bench..",
+                    "io.spg99.verify..");
+
     @ArchTest
     static final ArchRule packages_have_no_cycles =
             slices().matching("io.spg99.(*).(**)").should().beFreeOfCycles();

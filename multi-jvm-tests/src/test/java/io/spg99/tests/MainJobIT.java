@@ -5,13 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.spg99.storage.file.FileTree;
 import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.PostgresProcesses;
-import java.io.IOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.ResultSet;
@@ -25,27 +22,19 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.stream.Stream;
 import org.awaitility.Awaitility;
-import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Create a database, connect, query, stop, wake: as a user does it, over one running {@code dev}. */
+@ExtendWith(SharedDev.class)
 class MainJobIT {
 
     private static DevProcess dev;
 
-    private static Path directory;
-
     @BeforeAll
-    static void start() throws IOException {
-        directory = DevProcess.temporaryDirectory();
-        dev = DevProcess.start(directory.resolve("data"), "--idle-timeout", "5m");
-    }
-
-    @AfterAll
-    static void stop() throws IOException {
-        dev.close();
-        FileTree.delete(directory);
+    static void start(DevProcess shared) {
+        dev = shared;
     }
 
     /** A tenant and one database in it, made through the API. */

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
 
 import io.netty.buffer.PooledByteBufAllocator;
 import io.spg99.gateway.lease.LeaseCommand;
@@ -32,6 +33,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
@@ -578,13 +580,13 @@ class GatewayServerTest {
 
     @Test
     void givenCopyOf200MegabytesEachWay_whenRunning_thenMemoryStaysFlat() throws Exception {
-        int rows = 2_000_000;
-        long bytes = rows * 100L;
+        int rows = 200_000;
+        long bytes = rows * 1000L;
         try (Connection connection = gateway.connect()) {
             execute(connection, "CREATE TEMP TABLE big (s text)");
             CopyManager copy = connection.unwrap(PGConnection.class).getCopyAPI();
-            long before = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory();
-            assertEquals(rows, copy.copyIn("COPY big FROM STDIN", new Lines(bytes)));
+            DirectMemory memory = new DirectMemory();
+            assertEquals(rows, copy.copyIn("COPY big FROM STDIN", new Lines(bytes, memory::look)));
             AtomicLong received = new AtomicLong();
             copy.copyOut("COPY big TO STDOUT", new OutputStream() {
                 @Override
@@ -595,11 +597,44 @@ class GatewayServerTest {
                 @Override
                 public void write(byte[] part, int offset, int length) {
                     received.addAndGet(length);
+                    memory.look();
                 }
             });
             assertEquals(bytes, received.get());
-            long grown = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory() - before;
-            assertTrue(grown < 64L << 20, "direct memory grew by " + grown);
+            memory.assertGrownByLessThan(32L << 20);
+        }
+    }
+
+    @Test
+    void givenBackendThatStopsReading_whenCopyingIn_thenTheClientWaitsAndTheGatewayDoesNotCollect() throws Exception {
+        int rows = 100_000;
+        long bytes = rows * 1000L;
+        try (Connection connection = gateway.connect()) {
+            connection.setAutoCommit(false);
+            execute(connection, "CREATE TEMP TABLE slow (s text)");
+            String backend = query(connection, "SELECT pg_backend_pid()");
+            CopyManager copy = connection.unwrap(PGConnection.class).getCopyAPI();
+            DirectMemory memory = new DirectMemory();
+            // It has said that it is ready for the lines, and then reads none of them.
+            AtomicBoolean stopped = new AtomicBoolean();
+            Lines lines = new Lines(bytes, () -> {
+                memory.look();
+                if (stopped.compareAndSet(false, true)) {
+                    signal("STOP", backend);
+                }
+            });
+            Future<Long> copied = clients.submit(() -> copy.copyIn("COPY slow FROM STDIN", lines));
+            try {
+                AtomicLong before = new AtomicLong(-1);
+                Awaitility.await("the client to be held back")
+                        .pollInterval(Duration.ofMillis(500))
+                        .until(() -> lines.left() < bytes && before.getAndSet(lines.left()) == lines.left());
+                assertTrue(lines.left() > bytes / 2, "taken: " + (bytes - lines.left()));
+                memory.assertGrownByLessThan(16L << 20);
+            } finally {
+                signal("CONT", backend);
+            }
+            assertEquals(rows, copied.get(20, TimeUnit.SECONDS));
         }
     }
 
@@ -607,7 +642,7 @@ class GatewayServerTest {
     void givenSlowReaderOfALargeResult_whenReading_thenTheGatewayDoesNotCollectIt() throws Exception {
         try (Connection connection = gateway.connect()) {
             connection.setAutoCommit(false);
-            long before = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory();
+            DirectMemory memory = new DirectMemory();
             // PgJDBC reads from the socket only as it is asked for rows of the COPY.
             var out = connection
                     .unwrap(PGConnection.class)
@@ -615,8 +650,8 @@ class GatewayServerTest {
                     .copyOut("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT");
             assertEquals(1001, Objects.requireNonNull(out.readFromCopy()).length);
             awaitActivity("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT", "ClientWrite");
-            long grown = PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory() - before;
-            assertTrue(grown < 32L << 20, "direct memory grew by " + grown);
+            memory.look();
+            memory.assertGrownByLessThan(32L << 20);
             int rows = 1;
             while (out.readFromCopy() != null) {
                 rows++;
@@ -626,26 +661,29 @@ class GatewayServerTest {
     }
 
     @Test
-    void givenPsql_whenPresent_thenItWorks() throws Exception {
-        Process psql;
-        try {
-            ProcessBuilder builder = new ProcessBuilder(
-                            "psql",
-                            "-X",
-                            "-At",
-                            "host=localhost port=" + gateway.server.port() + " user=" + TestPostgres.USER
-                                    + " dbname=app sslmode=verify-full channel_binding=require sslrootcert="
-                                    + postgres.certificates().certificate("ca"),
-                            "-c",
-                            "SELECT 40 + 2")
-                    .redirectErrorStream(true);
-            builder.environment().put("PGPASSWORD", GatewayFixture.PASSWORD);
-            psql = builder.start();
-        } catch (IOException e) {
-            return; // Not installed: PgJDBC has to do.
-        }
+    void givenPsql_thenItWorks() throws Exception {
+        Process psql = assumeStarts(
+                "psql",
+                "-X",
+                "-At",
+                "host=localhost port=" + gateway.server.port() + " user=" + TestPostgres.USER
+                        + " dbname=app sslmode=verify-full channel_binding=require sslrootcert="
+                        + postgres.certificates().certificate("ca"),
+                "-c",
+                "SELECT 40 + 2");
         assertEquals("42\n", new String(psql.getInputStream().readAllBytes(), StandardCharsets.UTF_8));
         assertEquals(0, psql.waitFor());
+    }
+
+    /** Skips the test if the program is not installed. */
+    private static Process assumeStarts(String... command) {
+        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+        builder.environment().put("PGPASSWORD", GatewayFixture.PASSWORD);
+        try {
+            return builder.start();
+        } catch (IOException e) {
+            return abort(command[0] + " is not installed (Debian: apt-get install postgresql-client)");
+        }
     }
 
     // ---- losing the writer
@@ -779,13 +817,20 @@ class GatewayServerTest {
 
     // ---- helpers
 
-    /** So many bytes of lines of 100. */
+    /** So many bytes of lines of 1,000. */
     private static final class Lines extends InputStream {
-        private static final byte[] LINE = ("x".repeat(99) + "\n").getBytes(StandardCharsets.US_ASCII);
-        private long left;
+        private static final byte[] LINE = ("x".repeat(999) + "\n").getBytes(StandardCharsets.US_ASCII);
+        private final Runnable onRead;
+        private volatile long left;
 
-        Lines(long bytes) {
+        /** @param onRead called as each part of them is taken */
+        Lines(long bytes, Runnable onRead) {
             left = bytes;
+            this.onRead = onRead;
+        }
+
+        long left() {
+            return left;
         }
 
         @Override
@@ -795,16 +840,46 @@ class GatewayServerTest {
 
         @Override
         public int read(byte[] target, int offset, int length) {
-            if (left == 0) {
+            onRead.run();
+            long now = left;
+            if (now == 0) {
                 return -1;
             }
-            int bytes = (int) Math.min(left, length);
+            int bytes = (int) Math.min(now, length);
             for (int i = 0; i < bytes; i++) {
                 target[offset + i] =
-                        LINE[(int) ((left - i) % LINE.length == 0 ? 0 : LINE.length - (left - i) % LINE.length)];
+                        LINE[(int) ((now - i) % LINE.length == 0 ? 0 : LINE.length - (now - i) % LINE.length)];
             }
-            left -= bytes;
+            left = now - bytes;
             return bytes;
+        }
+    }
+
+    /** Netty's, of all its buffers: how much more there ever was than at the beginning, as often as somebody looks. */
+    private static final class DirectMemory {
+        private final long before = used();
+        private final AtomicLong most = new AtomicLong(before);
+
+        private static long used() {
+            return PooledByteBufAllocator.DEFAULT.metric().usedDirectMemory();
+        }
+
+        void look() {
+            most.accumulateAndGet(used(), Math::max);
+        }
+
+        void assertGrownByLessThan(long limit) {
+            long grown = most.get() - before;
+            assertTrue(grown < limit, "direct memory grew by " + grown);
+        }
+    }
+
+    private static void signal(String signal, String pid) {
+        try {
+            assertEquals(
+                    0, new ProcessBuilder("kill", "-" + signal, pid).start().waitFor());
+        } catch (IOException | InterruptedException e) {
+            throw new AssertionError("cannot send " + signal + " to " + pid, e);
         }
     }
 

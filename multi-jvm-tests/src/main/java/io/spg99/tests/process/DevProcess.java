@@ -2,6 +2,9 @@ package io.spg99.tests.process;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.spg99.cluster.dev.DataDirectory;
+import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PostgresBinaries;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ServerSocket;
@@ -14,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 /** {@code spg99 dev} as a child process on this process's class path. */
 public final class DevProcess implements AutoCloseable {
@@ -34,6 +38,7 @@ public final class DevProcess implements AutoCloseable {
     /** Starts {@code dev} on a data directory and free ports, and waits until it says that it is ready. */
     public static DevProcess start(Path data, String... options) {
         try {
+            giveBinaries(data);
             return ready(launch(data, options), data);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
@@ -43,9 +48,28 @@ public final class DevProcess implements AutoCloseable {
     /** @param environment beside this JVM's */
     public static DevProcess start(Path data, Map<String, String> environment, String... options) {
         try {
+            giveBinaries(data);
             return ready(launch(data, environment, options), data);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * Gives a directory of a platform that is yet to be started PostgreSQL's binaries as links to files of an earlier one: unpacking
+     * them takes longer than the rest of a first start. For that the system property {@code spg99.binaries} names a directory; without
+     * it nothing is done.
+     */
+    public static void giveBinaries(Path data) throws IOException {
+        String shared = System.getProperty("spg99.binaries");
+        if (shared == null || Files.exists(data)) {
+            return;
+        }
+        PostgresBinaries binaries = PostgresBinaries.unpack(Path.of(shared));
+        OsUser user = OsUser.forPostgres();
+        try (DataDirectory directory = DataDirectory.open(DataDirectory.lock(data), false)) {
+            Path own = directory.placeForPostgres(user::canReach).resolve("binaries");
+            LinkedTree.copy(binaries.home(), own.resolve(binaries.home().getFileName()));
         }
     }
 
@@ -65,7 +89,18 @@ public final class DevProcess implements AutoCloseable {
         return launch(data, Map.of(), options);
     }
 
+    /** The same as {@link OrdinaryUser}. */
+    public static Process launch(OrdinaryUser user, Path data, String... options) throws IOException {
+        return JavaProcess.start(user.become(), user.classPath(), List.of("-Xmx1g"), command(data, options));
+    }
+
     private static Process launch(Path data, Map<String, String> environment, String... options) throws IOException {
+        List<String> jvm = new ArrayList<>(List.of("-Xmx1g"));
+        Stream.of(options).filter(option -> option.startsWith("-D")).forEach(jvm::add);
+        return JavaProcess.start(List.of(), environment, jvm, command(data, options));
+    }
+
+    private static List<String> command(Path data, String... options) throws IOException {
         List<String> command = new ArrayList<>(List.of("dev", "--data", data.toString()));
         List<String> given = List.of(options);
         for (String port : List.of("--http-port", "--gateway-port")) {
@@ -74,9 +109,7 @@ public final class DevProcess implements AutoCloseable {
             }
         }
         command.addAll(given.stream().filter(option -> !option.startsWith("-D")).toList());
-        List<String> jvm = new ArrayList<>(List.of("-Xmx1g"));
-        jvm.addAll(given.stream().filter(option -> option.startsWith("-D")).toList());
-        return JavaProcess.start(List.of(), environment, jvm, command);
+        return command;
     }
 
     public static int freePort() throws IOException {
@@ -127,8 +160,21 @@ public final class DevProcess implements AutoCloseable {
 
     /** Memory of the program's own process, without its PostgreSQL servers. */
     public long residentKilobytes() throws IOException {
+        return kilobytes("VmRSS:");
+    }
+
+    /** The most of it since the start, or since {@link #forgetPeak}. */
+    public long peakKilobytes() throws IOException {
+        return kilobytes("VmHWM:");
+    }
+
+    public void forgetPeak() throws IOException {
+        Files.writeString(Path.of("/proc/" + process.pid() + "/clear_refs"), "5");
+    }
+
+    private long kilobytes(String field) throws IOException {
         return Files.readAllLines(Path.of("/proc/" + process.pid() + "/status")).stream()
-                .filter(line -> line.startsWith("VmRSS:"))
+                .filter(line -> line.startsWith(field))
                 .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")))
                 .findFirst()
                 .orElseThrow();

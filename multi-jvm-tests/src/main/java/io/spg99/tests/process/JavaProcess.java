@@ -28,16 +28,34 @@ public final class JavaProcess {
     static Process start(
             List<String> wrapper, Map<String, String> environment, List<String> options, List<String> arguments)
             throws IOException {
+        ProcessBuilder builder =
+                new ProcessBuilder(command(wrapper, System.getProperty("java.class.path"), options, arguments));
+        builder.environment().putAll(environment);
+        return builder.redirectErrorStream(true).start();
+    }
+
+    /** @param classPath instead of this JVM's */
+    static Process start(List<String> wrapper, String classPath, List<String> options, List<String> arguments)
+            throws IOException {
+        return new ProcessBuilder(command(wrapper, classPath, options, arguments))
+                .redirectErrorStream(true)
+                .start();
+    }
+
+    private static List<String> command(
+            List<String> wrapper, String classPath, List<String> options, List<String> arguments) {
         List<String> command = new ArrayList<>(wrapper);
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+        command.add(java());
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(option -> option.startsWith("-X") || option.startsWith("--"))
                 .forEach(command::add);
         command.addAll(options);
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), "io.spg99.cluster.cli.Main"));
+        command.addAll(List.of("-cp", classPath, "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);
-        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-        builder.environment().putAll(environment);
-        return builder.start();
+        return command;
+    }
+
+    static String java() {
+        return Path.of(System.getProperty("java.home"), "bin", "java").toString();
     }
 }

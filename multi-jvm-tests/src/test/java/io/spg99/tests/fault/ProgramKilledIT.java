@@ -50,7 +50,7 @@ class ProgramKilledIT {
     /** Of an image, or of WAL segments on one Safekeeper. */
     private static final int MOST_SPARES = 16;
 
-    private static final Duration ORPHAN_LIMIT = Duration.ofSeconds(8);
+    private static final Duration ORPHAN_LIMIT = Duration.ofSeconds(5);
     private static final Duration SETTLE_LIMIT = Duration.ofSeconds(30);
 
     private final Random random = new Random(SEED);

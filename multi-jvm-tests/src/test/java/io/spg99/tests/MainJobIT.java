@@ -9,6 +9,7 @@ import io.spg99.tests.process.ApiClient;
 import io.spg99.tests.process.DevProcess;
 import io.spg99.tests.process.PostgresProcesses;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.ResultSet;

@@ -15,6 +15,7 @@ import io.spg99.storage.socket.UnixSocket;
 import io.spg99.storage.tls.TlsIdentity;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.nio.file.DirectoryNotEmptyException;
@@ -28,7 +29,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
+import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -237,11 +241,36 @@ public class ComputeNode implements AutoCloseable {
             throw new IOException("WAL would end before the image does: end=" + recovery.end() + " image="
                     + spec.base().end());
         }
-        images.inherit(spec.base(), recovery.parent(), recovery.end(), pgdata(spec));
-        wal.fetch(spec, recovery, pgWal.start(), pgWal.directory());
+        Future<?> inherited = inherit(spec, recovery);
+        try {
+            wal.fetch(spec, recovery, pgWal.start(), pgWal.directory());
+        } finally {
+            await(inherited);
+        }
         pgWal.prepare();
         pgWal.writeHistories(spec.generation());
         user.ownTree(pgWal.directory());
+    }
+
+    /** Beside the WAL: either waits for somebody else most of the time. */
+    private Future<?> inherit(GenerationSpec spec, Recovery recovery) {
+        FutureTask<Boolean> task = new FutureTask<>(() -> {
+            images.inherit(spec.base(), recovery.parent(), recovery.end(), pgdata(spec));
+            return true;
+        });
+        blocking.execute(task);
+        return task;
+    }
+
+    private static void await(Future<?> work) throws IOException {
+        try {
+            work.get();
+        } catch (InterruptedException e) {
+            work.cancel(true);
+            throw new InterruptedIOException("interrupted while the estate was fetched");
+        } catch (ExecutionException e) {
+            throw new IOException(String.valueOf(e.getCause()), e);
+        }
     }
 
     private PgWalDirectory walDirectory(GenerationSpec spec, Recovery recovery, Lsn redo) {

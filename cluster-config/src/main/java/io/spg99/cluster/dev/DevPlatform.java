@@ -45,10 +45,11 @@ public final class DevPlatform {
     private static final String TENANT = "demo";
     private static final String DATABASE = "app";
 
-    private static final Duration STOP_LIMIT = Duration.ofSeconds(9);
+    /** What is left after it, before the last resort, is for processes that have to be killed. */
+    private static final Duration STOP_LIMIT = Duration.ofMillis(8400);
 
     /** What the end of the node leaves to that of its journal. */
-    private static final Duration JOURNAL_STOP_SHARE = Duration.ofMillis(1200);
+    private static final Duration JOURNAL_STOP_SHARE = Duration.ofSeconds(1);
 
     /** Where the Safekeepers run. */
     public enum Safekeepers {

@@ -157,11 +157,12 @@ public final class JournalPostgres {
         }
     }
 
+    /** The postmaster and its children together: alone, those that are frozen would outlive it. */
     private void kill() {
-        server.kill();
         try {
             PostgresProcess.removeRemains(directory);
         } catch (IOException e) {
+            server.kill();
             LOG.warn("something of the journal's PostgreSQL may be left: {}", e.getMessage());
         }
     }

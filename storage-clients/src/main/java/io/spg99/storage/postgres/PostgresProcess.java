@@ -354,9 +354,12 @@ public final class PostgresProcess {
         Set<ProcessHandle> found = new LinkedHashSet<>();
         try (Stream<ProcessHandle> all = ProcessHandle.allProcesses()) {
             all.filter(handle -> serves(handle.pid(), directory)).forEach(handle -> {
-                found.add(handle);
-                try (Stream<ProcessHandle> children = handle.descendants()) {
-                    children.forEach(found::add);
+                // Each look for descendants goes through the whole process table; whose ancestor was found has been
+                // found with it.
+                if (found.add(handle)) {
+                    try (Stream<ProcessHandle> children = handle.descendants()) {
+                        children.forEach(found::add);
+                    }
                 }
             });
         }

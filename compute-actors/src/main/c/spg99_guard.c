@@ -16,7 +16,7 @@
  * pg_control exchanged for another of the same making.
  *
  * And it spares the first connection of such a server the making of PostgreSQL's relation cache files, where those are known that
- * the last server left when it had shut down: PostgreSQL removes them at every start, in case there is WAL to be replayed.
+ * the last server left when it had shut down at this end of the WAL: PostgreSQL removes them at every start.
  *
  * No PostgreSQL headers are needed: what is used is declared here, as PostgreSQL 17 has it on 64-bit Linux. Layouts do
  * not change within a major version; the magic block makes PostgreSQL refuse this library in any other one, and
@@ -248,6 +248,7 @@ request_promotion(void)
     raise(SIGUSR2);
 }
 
+#define REPLAYED "selected new timeline ID"
 #define RELATION_CACHE "pg_internal.init"
 #define LEFT RELATION_CACHE ".left"
 
@@ -264,8 +265,8 @@ give_back(const char *directory)
 }
 
 /*
- * Runs in the startup process when there was nothing to replay after the checkpoint: the catalogs are those that the files were
- * made from. What was left by the server before has other names until then, as PostgreSQL removes the files before it looks.
+ * Runs in the startup process when everything is replayed: the catalogs are those that the files were made from, for the agent gives
+ * none that were left anywhere but at this end. They have other names until then, as recovery removes what has theirs.
  */
 static void
 give_back_relation_cache(void)
@@ -303,8 +304,8 @@ guard_emit_log(ErrorData *edata)
         hold_recovery();
     if (promote_when_replayed && edata->funcname != NULL && strcmp(edata->funcname, "InitWalRecovery") == 0)
         request_promotion();
-    if (was_held && edata->funcname != NULL && strcmp(edata->funcname, "PerformWalRecovery") == 0 &&
-        edata->message != NULL && strcmp(edata->message, "redo is not required") == 0)
+    if (was_held && edata->funcname != NULL && strcmp(edata->funcname, "StartupXLOG") == 0 &&
+        edata->message != NULL && strncmp(edata->message, REPLAYED, strlen(REPLAYED)) == 0)
         give_back_relation_cache();
     if (next_emit_log_hook)
         next_emit_log_hook(edata);

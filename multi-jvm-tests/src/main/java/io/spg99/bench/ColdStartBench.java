@@ -41,6 +41,9 @@ final class ColdStartBench extends Benchmark {
     /** Megabytes in one transaction. */
     private static final int FILL_STEP = 64;
 
+    /** Enough for the server that waits for the next start to be there. */
+    private static final long WARM_UP_PAUSE_MILLIS = 1100;
+
     private static final Duration STOP_LIMIT = Duration.ofSeconds(30);
     private static final Duration SNAPSHOT_LIMIT = Duration.ofMinutes(10);
 
@@ -58,18 +61,18 @@ final class ColdStartBench extends Benchmark {
 
     @Option(
             names = "--warm-up",
-            defaultValue = "45",
+            defaultValue = "60",
             description =
-                    "Rounds before that, not counted (default: ${DEFAULT-VALUE}): in its first forty wakes a platform's JVM"
-                            + " still compiles.")
+                    "Rounds before that, not counted (default: ${DEFAULT-VALUE}): in its first wakes a platform's JVM still"
+                            + " compiles, and so does the driver's.")
     private int warmUp;
 
     @Option(
             names = "--pause",
-            defaultValue = "2000",
+            defaultValue = "1000",
             description =
-                    "Milliseconds between rounds (default: ${DEFAULT-VALUE}): a database sleeps for a while before"
-                            + " it is woken, and the disk gets done with what the last round wrote.")
+                    "Milliseconds between the snapshot of the last stop and a measured wake (default: ${DEFAULT-VALUE}): a"
+                            + " database sleeps for a while before it is woken, and the disk gets done with what was written.")
     private int pauseMillis;
 
     @Override
@@ -100,12 +103,12 @@ final class ColdStartBench extends Benchmark {
             if (round == 0) {
                 before = phases(dev.api());
             }
-            for (Sleeper database : databases) {
-                database.stop();
-            }
-            TimeUnit.MILLISECONDS.sleep(pauseMillis);
             System.out.printf("round %3d", round);
             for (Sleeper database : databases) {
+                if (round >= 0) {
+                    databases.forEach(Sleeper::awaitSnapshot);
+                }
+                TimeUnit.MILLISECONDS.sleep(round < 0 ? Math.min(pauseMillis, WARM_UP_PAUSE_MILLIS) : pauseMillis);
                 Duration wake = timed(() -> ask(database.connect()));
                 if (round == rounds - 1) {
                     database.measureDisk();
@@ -168,6 +171,11 @@ final class ColdStartBench extends Benchmark {
             }
             stop();
             System.out.println("waiting for its snapshot");
+            awaitSnapshot();
+        }
+
+        /** Asleep for a while: what it has written is in a snapshot. */
+        void awaitSnapshot() {
             dev.api()
                     .awaitDatabase(
                             dev.get("tenant"),

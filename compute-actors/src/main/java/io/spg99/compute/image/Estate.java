@@ -39,7 +39,7 @@ final class Estate {
     private static final String STATISTICS = "pg_stat/pgstat.stat";
     private static final Pattern RELATION_CACHE = Pattern.compile("(base/[0-9]+|global)/pg_internal\\.init");
 
-    /** So PostgreSQL does not remove it at its start; the guard takes it away if there is nothing to replay. */
+    /** So PostgreSQL does not remove it at its start; the guard takes it away when recovery has ended. */
     private static final String LEFT = ".left";
 
     private static final Pattern FREE_SPACE_MAP = Pattern.compile("(base/[0-9]+|global)/[0-9]+_fsm(\\.[0-9]+)?");

@@ -37,6 +37,7 @@ import java.time.Clock;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -199,14 +200,22 @@ public final class RedoWorker implements SnapshotMaker {
         Files.deleteIfExists(pgdata.resolve("standby.signal"));
         SnapshotBuilder.Target target = new SnapshotBuilder.Target(
                 history.last().generation(), control.redo(), end, clock.millis(), random.nextLong());
+        DataDirectory directory = new DataDirectory(pgdata);
+        Set<String> names = directory.content().files().keySet();
         Manifest manifest = SnapshotBuilder.build(
                 store,
                 reader,
-                new DataDirectory(pgdata),
+                directory,
                 files.untouched(),
                 files.through(),
                 target,
                 directories.scratch(job.base().timeline()));
+        // A directory that somebody deletes meanwhile looks like a database without some of its relations.
+        if (!names.contains("global/pg_control")
+                || !directory.content().files().keySet().equals(names)) {
+            throw new IOException("files are gone while they are read, nothing is published: timeline="
+                    + job.base().timeline() + " directory=" + pgdata);
+        }
         if (!store.publish(manifest)) {
             LOG.info("timeline={} snapshot={} exists already", job.base().timeline(), end);
         }

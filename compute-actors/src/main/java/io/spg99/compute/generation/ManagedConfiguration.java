@@ -62,6 +62,17 @@ final class ManagedConfiguration {
                     oid::regclass)
             FROM pg_class WHERE relkind = 'S' AND relpersistence = 'p' ORDER BY oid""";
 
+    /**
+     * Who is still at work is ended by the shutdown anyway. Until then its transaction may keep sequences locked, and the values of
+     * all of them would be lost. This program's own sessions have one name.
+     */
+    private static final String END_CLIENTS = """
+            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND application_name <> current_setting('application_name')""";
+
+    /** Until their transactions are rolled back. */
+    private static final String WAIT_FOR_THEM = "SET lock_timeout = 1000";
+
     private static final String RUNNING =
             "SELECT virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND granted AND pid <> pg_backend_pid()";
 
@@ -90,11 +101,19 @@ final class ManagedConfiguration {
 
     /**
      * Writes the last value of every sequence to the WAL. PostgreSQL writes one that is up to 32 values ahead, and goes on from
-     * that wherever it has replayed WAL instead of reading what a clean shutdown left on disk. Blocks.
+     * that wherever it has replayed WAL instead of reading what a clean shutdown left on disk. Ends all other sessions. Blocks.
      */
     static void settleSequences(GenerationSpec spec, Path socket) throws SQLException {
         try (Connection connection = connectToSettle(spec, socket)) {
+            endClients(connection);
             settleSequences(connection, sequences(connection));
+        }
+    }
+
+    private static void endClients(Connection connection) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute(END_CLIENTS);
+            statement.execute(WAIT_FOR_THEM);
         }
     }
 

@@ -63,6 +63,11 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
     private final String prefix;
 
     public S3ObjectStore(S3Settings settings) {
+        this(settings, ATTEMPT_LIMIT, CALL_LIMIT);
+    }
+
+    /** With other time limits. */
+    S3ObjectStore(S3Settings settings, Duration attemptLimit, Duration callLimit) {
         this.bucket = settings.bucket();
         this.prefix = settings.prefix().isEmpty() ? "" : settings.prefix() + "/";
         AwsCredentialsProvider credentials = settings.credentials()
@@ -77,9 +82,9 @@ public final class S3ObjectStore implements ObjectStore, AutoCloseable {
                 .responseChecksumValidation(ResponseChecksumValidation.WHEN_REQUIRED)
                 .httpClientBuilder(UrlConnectionHttpClient.builder()
                         .connectionTimeout(CONNECT_LIMIT)
-                        .socketTimeout(ATTEMPT_LIMIT))
-                .overrideConfiguration(override -> override.apiCallAttemptTimeout(ATTEMPT_LIMIT)
-                        .apiCallTimeout(CALL_LIMIT)
+                        .socketTimeout(attemptLimit))
+                .overrideConfiguration(override -> override.apiCallAttemptTimeout(attemptLimit)
+                        .apiCallTimeout(callLimit)
                         .retryStrategy(retry -> retry.maxAttempts(ATTEMPTS)));
         settings.endpoint()
                 .ifPresent(endpoint -> builder.endpointOverride(endpoint).forcePathStyle(true));

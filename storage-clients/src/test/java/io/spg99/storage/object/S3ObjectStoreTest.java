@@ -39,6 +39,10 @@ class S3ObjectStoreTest {
 
     private static Process server;
     private static S3ObjectStore store;
+    private static FaultyProxy proxy;
+
+    /** Through the proxy. */
+    private static S3ObjectStore faulty;
 
     @BeforeAll
     static void start() throws Exception {
@@ -69,6 +73,8 @@ class S3ObjectStoreTest {
                     }
                 });
         store.client().createBucket(request -> request.bucket("spg99"));
+        proxy = new FaultyProxy(port);
+        faulty = new S3ObjectStore(settings(proxy.port()));
     }
 
     private static S3Settings settings(int port) {
@@ -84,6 +90,10 @@ class S3ObjectStoreTest {
     static void stop() {
         if (store != null) {
             store.close();
+        }
+        if (proxy != null) {
+            faulty.close();
+            proxy.close();
         }
         server.destroyForcibly();
     }
@@ -158,6 +168,69 @@ class S3ObjectStoreTest {
             IOException e = assertThrows(IOException.class, () -> nowhere.exists("a/b"));
             assertTrue(String.valueOf(e.getMessage()).contains("a/platform/a/b"), e.getMessage());
         }
+    }
+
+    @Test
+    void givenAServerThatIsBusyForAMoment_whenAsked_thenItIsAskedAgainLaterEachTime() throws Exception {
+        proxy.answer(FaultyProxy.BUSY, FaultyProxy.BUSY, FaultyProxy.BUSY);
+        assertTrue(faulty.putIfAbsent("busy/a", new byte[] {1}));
+        assertEquals(4, proxy.asked());
+
+        proxy.answer(FaultyProxy.BUSY, FaultyProxy.BUSY);
+        assertArrayEquals(new byte[] {1}, faulty.read("busy/a", 0, 1));
+        assertEquals(3, proxy.asked());
+        assertArrayEquals(new byte[] {1}, read("busy/a"));
+    }
+
+    @Test
+    void givenAServerThatStaysBusy_whenAsked_thenItFailsAfterFiveTimesAndNamesTheObject() {
+        proxy.answer(FaultyProxy.BUSY, FaultyProxy.BUSY, FaultyProxy.BUSY, FaultyProxy.BUSY, FaultyProxy.BUSY);
+        IOException e = assertThrows(IOException.class, () -> faulty.putIfAbsent("busy/b", new byte[] {1}));
+        assertTrue(String.valueOf(e.getMessage()).contains("a/platform/busy/b"), e.getMessage());
+        assertEquals(5, proxy.asked());
+    }
+
+    @Test
+    void givenAnAnswerThatDoesNotCome_whenItsTimeIsOver_thenItIsAskedAgain() throws Exception {
+        store.putIfAbsent("stalled/a", new byte[] {1, 2});
+        // Limits that a test can wait for.
+        try (S3ObjectStore hurried =
+                new S3ObjectStore(settings(proxy.port()), Duration.ofMillis(700), Duration.ofSeconds(2))) {
+            proxy.answer(FaultyProxy.STALL);
+            assertArrayEquals(new byte[] {2}, hurried.read("stalled/a", 1, 1));
+            assertEquals(2, proxy.asked());
+
+            proxy.answer(FaultyProxy.STALL, FaultyProxy.STALL, FaultyProxy.STALL, FaultyProxy.STALL, FaultyProxy.STALL);
+            long began = System.nanoTime();
+            assertThrows(IOException.class, () -> hurried.exists("stalled/a"));
+            Duration took = Duration.ofNanos(System.nanoTime() - began);
+            assertTrue(took.compareTo(Duration.ofSeconds(10)) < 0, "it takes no longer than a call may: " + took);
+        }
+    }
+
+    @Test
+    void givenAPutWhoseAnswerIsLost_whenItIsRepeated_thenTheObjectIsThereOnceAndWhole() throws Exception {
+        proxy.answer(FaultyProxy.DONE_BUT_BUSY);
+        assertFalse(faulty.putIfAbsent("lost/a", new byte[] {1, 2}), "it cannot know that it was itself");
+        assertArrayEquals(new byte[] {1, 2}, read("lost/a"));
+    }
+
+    @Test
+    void givenALargeFile_whenAPartOfItFails_thenThatPartIsSentAgain() throws Exception {
+        byte[] content = new byte[S3ObjectStore.PART + 100];
+        new Random(4).nextBytes(content);
+        Path file = Files.write(directory.resolve("faulty"), content);
+        // Whether it is there, a new upload, two parts, the end of it.
+        proxy.answer(
+                FaultyProxy.PASS,
+                FaultyProxy.PASS,
+                FaultyProxy.PASS,
+                FaultyProxy.BUSY,
+                FaultyProxy.PASS,
+                FaultyProxy.BUSY);
+        assertTrue(faulty.putIfAbsent("faulty/large", file));
+        assertEquals(7, proxy.asked());
+        assertArrayEquals(content, read("faulty/large"));
     }
 
     @Test

@@ -39,6 +39,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
@@ -208,14 +209,22 @@ public final class RedoWorker implements SnapshotMaker {
         Files.deleteIfExists(pgdata.resolve("standby.signal"));
         SnapshotBuilder.Target target =
                 new SnapshotBuilder.Target(history.last().generation(), control.redo(), end, clock, random.nextLong());
+        DataDirectory directory = new DataDirectory(pgdata);
+        Set<String> names = directory.content().files().keySet();
         Manifest manifest = SnapshotBuilder.build(
                 store,
                 reader,
-                new DataDirectory(pgdata),
+                directory,
                 files.untouched(),
                 files.through(),
                 target,
                 directories.scratch(job.base().timeline()));
+        // A directory that somebody deletes meanwhile looks like a database without some of its relations.
+        if (!names.contains("global/pg_control")
+                || !directory.content().files().keySet().equals(names)) {
+            throw new IOException("files are gone while they are read, nothing is published: timeline="
+                    + job.base().timeline() + " directory=" + pgdata);
+        }
         // Until then nobody deletes its layer, which no manifest names.
         if (clock.millis() - manifest.madeAtMillis() >= settings.retention().toMillis()) {
             throw new IOException("layer took too long to be stored: timeline="

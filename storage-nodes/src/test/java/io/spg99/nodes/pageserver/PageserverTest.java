@@ -13,11 +13,14 @@ import io.spg99.storage.wal.WalHistory;
 import java.io.IOException;
 import java.time.Clock;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
@@ -293,6 +296,112 @@ class PageserverTest {
     void givenAnUnknownTimeline_whenForgotten_thenItIsAnsweredAtOnce() {
         pageserver.tell(new PageserverCommand.Forget(BASE.timeline(), asker.getRef()));
         asker.expectMessage(PATIENCE, new PageserverReply.Forgotten(BASE.timeline()));
+    }
+
+    @Test
+    void givenARunningWriterWithLittleWal_whenThatIsOldEnough_thenItBecomesASnapshotWithoutBeingToldAgain()
+            throws Exception {
+        Duration age = Duration.ofMillis(500);
+        ActorRef<PageserverCommand> told = KIT.spawn(Pageserver.create(
+                new PageserverSettings(
+                        1,
+                        16,
+                        PATIENCE,
+                        1,
+                        4 << 20,
+                        age,
+                        Duration.ofMillis(1),
+                        PATIENCE,
+                        Duration.ofMillis(10),
+                        Duration.ofDays(1)),
+                maker,
+                Clock.systemUTC()));
+        advance(told, 0x1001000, true, false);
+        maker.next();
+        expectSnapshot(0x1001000);
+
+        long began = System.nanoTime();
+        advance(told, 0x1002000, false, false);
+        assertEquals(new Lsn(0x1002000), maker.next().end());
+        assertTrue(System.nanoTime() - began >= age.toNanos(), "not before it is old");
+        expectSnapshot(0x1002000);
+    }
+
+    /** Waits for a permit in each run, and knows how many runs there were at once. */
+    private static final class Gate implements SnapshotMaker {
+        final Semaphore permits = new Semaphore(0);
+        final BlockingQueue<TimelineId> begun = new LinkedBlockingQueue<>();
+        final AtomicInteger running = new AtomicInteger();
+        final AtomicInteger most = new AtomicInteger();
+
+        @Override
+        public Result advance(RedoJob job) throws IOException {
+            most.accumulateAndGet(running.incrementAndGet(), Math::max);
+            begun.add(job.base().timeline());
+            try {
+                permits.acquire();
+            } catch (InterruptedException e) {
+                throw new IOException("interrupted", e);
+            } finally {
+                running.decrementAndGet();
+            }
+            return new Result(Optional.empty(), 0);
+        }
+
+        @Override
+        public boolean collect(TimelineId timeline) {
+            return false;
+        }
+    }
+
+    @Test
+    void givenMoreTimelinesThanWorkers_whenAllAreDue_thenTheyTakeTurnsAndEachRunsOnce() throws Exception {
+        Gate gate = new Gate();
+        ActorRef<PageserverCommand> told = KIT.spawn(Pageserver.create(
+                new PageserverSettings(
+                        2,
+                        16,
+                        PATIENCE,
+                        1,
+                        4 << 20,
+                        Duration.ofDays(1),
+                        Duration.ofMillis(1),
+                        PATIENCE,
+                        Duration.ofMillis(10),
+                        Duration.ofDays(1)),
+                gate,
+                Clock.systemUTC()));
+        for (int i = 0; i < 5; i++) {
+            TimelineBase base = new TimelineBase(
+                    new TimelineId("%032x".formatted(i + 1)),
+                    BASE.systemIdentifier(),
+                    BASE.segmentSize(),
+                    BASE.start(),
+                    new byte[160]);
+            for (int again = 0; again < 3; again++) {
+                told.tell(new PageserverCommand.Advance(
+                        base,
+                        "image",
+                        WalHistory.of(1, BASE.start()).append(2, BASE.end()),
+                        new Lsn(0x1001000),
+                        List.of(),
+                        true,
+                        false,
+                        asker.getRef()));
+            }
+        }
+        Set<TimelineId> seen = new HashSet<>();
+        for (int i = 0; i < 5; i++) {
+            if (i >= 2) {
+                assertEquals(null, gate.begun.poll(50, TimeUnit.MILLISECONDS), "two run already");
+                gate.permits.release();
+            }
+            TimelineId next = gate.begun.poll(PATIENCE.toSeconds(), TimeUnit.SECONDS);
+            assertTrue(next != null && seen.add(next), "each once: " + next + " seen=" + seen);
+        }
+        gate.permits.release(2);
+        assertEquals(null, gate.begun.poll(100, TimeUnit.MILLISECONDS), "nothing is left to do");
+        assertEquals(2, gate.most.get());
     }
 
     @Test

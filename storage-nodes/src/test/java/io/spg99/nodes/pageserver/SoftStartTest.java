@@ -35,6 +35,7 @@ import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Stream;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
@@ -66,6 +67,13 @@ class SoftStartTest {
     private static final class AbsentStore implements ObjectStore {
         private final ObjectStore store;
         private volatile boolean away;
+
+        /** Nothing of what was hot is known. */
+        private volatile boolean forgetful;
+
+        /** Of each read. */
+        private volatile int delayMillis;
+
         private final AtomicLong bytesRead = new AtomicLong();
 
         AbsentStore(ObjectStore store) {
@@ -97,6 +105,9 @@ class SoftStartTest {
         @Override
         public byte[] read(String key, long offset, int length) throws IOException {
             bytesRead.addAndGet(length);
+            if (delayMillis > 0) {
+                LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(delayMillis));
+            }
             return there().read(key, offset, length);
         }
 
@@ -107,7 +118,7 @@ class SoftStartTest {
 
         @Override
         public List<String> list(String prefix) throws IOException {
-            return there().list(prefix);
+            return forgetful && prefix.endsWith("/hot/") ? List.of() : there().list(prefix);
         }
 
         @Override
@@ -144,13 +155,6 @@ class SoftStartTest {
 
     private static SnapshotStore store(TestTimelines.Timeline timeline) {
         return new SnapshotStore(timelines.objects, timeline.base.timeline());
-    }
-
-    private static Lsn quorumPosition(TestTimelines.Timeline timeline) {
-        return timelines
-                .safekeepers
-                .ask(timeline.quorum, QuorumReply.Positions.class, QuorumCommand.GetPositions::new)
-                .quorum();
     }
 
     /** Bytes that the files of a directory take. */
@@ -219,6 +223,53 @@ class SoftStartTest {
                 .atMost(TestTimelines.PATIENCE)
                 .until(() -> Files.exists(again) && diskUse(again) > 20 << 20);
         timeline.kill();
+    }
+
+    @Test
+    void givenABitmapScan_whenPostgresAsksAhead_thenItWaitsForLess() throws Exception {
+        AbsentStore store = new AbsentStore(timelines.objects);
+        store.forgetful = true;
+        TestTimelines.Timeline timeline = timelines.timeline(store, ReadThroughSettings.DEFAULT);
+        filled(timeline);
+        timeline.start();
+        try (Connection connection = timeline.connect()) {
+            Workload.run(
+                    connection,
+                    "CREATE EXTENSION IF NOT EXISTS amcheck",
+                    // All of the index is local: what is counted is the table's.
+                    "SELECT bt_index_check('big_id_idx')",
+                    "SET enable_seqscan = off",
+                    "SET enable_indexscan = off",
+                    "SET enable_indexonlyscan = off");
+            store.delayMillis = 5;
+            Scan without = bitmapScan(timeline, connection, 0, 1);
+            Scan with = bitmapScan(timeline, connection, 64, 50_001);
+            assertTrue(without.misses > 100, "each block is missing: " + without);
+            assertTrue(with.ahead > without.ahead + 100, "asked ahead: " + with + " without: " + without);
+            assertTrue(with.misses < without.misses, with + " without: " + without);
+            assertTrue(with.waited < without.waited / 2, with + " without: " + without);
+        }
+        timeline.kill();
+    }
+
+    private record Scan(double misses, double ahead, double waited) {}
+
+    /** Reads a row of every twelfth block of half the table. */
+    private static Scan bitmapScan(TestTimelines.Timeline timeline, Connection connection, int concurrency, int from)
+            throws SQLException {
+        String query = "SELECT count(filler) FROM big WHERE id = ANY (ARRAY(SELECT generate_series(%d, %d, 397)))"
+                .formatted(from, from + 49_999);
+        Workload.run(connection, "SET effective_io_concurrency = " + concurrency);
+        String plan = Workload.ask(connection, "EXPLAIN " + query);
+        assertTrue(plan.contains("Bitmap Heap Scan"), plan);
+        double misses = metered(timeline, "misses");
+        double ahead = metered(timeline, "read.ahead");
+        double waited = metered(timeline, "wait.seconds");
+        assertEquals("126", Workload.ask(connection, query));
+        return new Scan(
+                metered(timeline, "misses") - misses,
+                metered(timeline, "read.ahead") - ahead,
+                metered(timeline, "wait.seconds") - waited);
     }
 
     @Test
@@ -305,7 +356,7 @@ class SoftStartTest {
             Manifest second = Awaitility.await("a snapshot with the checkpoint")
                     .atMost(TestTimelines.PATIENCE)
                     .until(
-                            () -> worker.advance(timeline.running(quorumPosition(timeline)))
+                            () -> worker.advance(timeline.running(timeline.quorumPosition()))
                                     .newest()
                                     .orElseThrow(),
                             made -> made.end().isAfter(first.end()));
@@ -419,32 +470,10 @@ class SoftStartTest {
         timeline.kill();
     }
 
-    /** A snapshot of what the running generation has written, which hears of it. */
-    private static Manifest published(TestTimelines.Timeline timeline, RedoWorker worker, Connection connection)
-            throws Exception {
-        Workload.run(connection, "CHECKPOINT");
-        Lsn end = Lsn.parse(Workload.ask(connection, "SELECT pg_current_wal_flush_lsn()"));
-        Manifest made = Awaitility.await("a snapshot with the checkpoint")
-                .atMost(TestTimelines.PATIENCE)
-                .until(
-                        () -> worker.advance(timeline.running(Lsn.max(end, quorumPosition(timeline))))
-                                .newest()
-                                .orElseThrow(),
-                        snapshot -> snapshot.generation() == timeline.generation());
-        timeline.published(made);
-        return made;
-    }
-
-    private static List<String> held(TestTimelines.Timeline timeline) throws IOException {
-        return timelines.objects.list("timelines/" + timeline.base.timeline() + "/held/");
-    }
-
     private static void awaitHeld(TestTimelines.Timeline timeline, Manifest snapshot) {
-        String end = "%016X".formatted(snapshot.end().value());
         Awaitility.await("it reads the new snapshot, and no other")
                 .atMost(TestTimelines.PATIENCE)
-                .until(() ->
-                        held(timeline).size() == 1 && held(timeline).getFirst().contains(end));
+                .until(() -> timeline.reads(snapshot));
     }
 
     /** Each row must have the version that the one before wrote. */
@@ -499,10 +528,10 @@ class SoftStartTest {
                         throw new IllegalStateException(e);
                     }
                 });
-                Manifest snapshot = published(timeline, worker, connection);
+                Manifest snapshot = timeline.publish(worker, connection);
                 awaitHeld(timeline, snapshot);
                 writing.get(1, TimeUnit.MINUTES);
-                awaitHeld(timeline, published(timeline, worker, connection));
+                awaitHeld(timeline, timeline.publish(worker, connection));
                 Awaitility.await("the disk is small again")
                         .atMost(TestTimelines.PATIENCE)
                         .until(() -> diskUse(table) < 24 << 20);
@@ -515,19 +544,22 @@ class SoftStartTest {
             }
 
             // What a running transaction has written is not taken from a snapshot: that has lost its command ids.
-            List<String> before = held(timeline);
+            List<String> before = timeline.held();
             Workload.run(
                     holder,
                     "BEGIN",
                     "UPDATE big SET version = -1 WHERE id < 1000",
                     "DECLARE before CURSOR FOR SELECT count(*) FROM big WHERE version = -1",
                     "UPDATE big SET version = -2 WHERE id < 1000");
-            Manifest withHalf = published(timeline, worker, connection);
+            Manifest withHalf = timeline.publish(worker, connection);
             Awaitility.await("it goes on reading the snapshot it has, and keeps the one it will read")
                     .during(Duration.ofMillis(2500))
                     .atMost(TestTimelines.PATIENCE)
-                    .until(() -> held(timeline).size() == 2 && held(timeline).containsAll(before));
-            Manifest later = published(timeline, worker, connection);
+                    .until(() -> {
+                        List<String> held = timeline.held();
+                        return held.size() == 2 && held.containsAll(before);
+                    });
+            Manifest later = timeline.publish(worker, connection);
             long muchLater = later.madeAtMillis() + Duration.ofDays(1).toMillis();
             SnapshotRetention.collect(store(timeline), muchLater, Duration.ofMinutes(10));
             assertTrue(store(timeline).has(withHalf), "it waits for the transactions that were running then");
@@ -566,7 +598,7 @@ class SoftStartTest {
                     "VACUUM fresh, big");
             assertTrue(diskUse(relations) > before + (60 << 20), "bytes=" + diskUse(relations));
             for (int round = 0; round < 2; round++) {
-                awaitHeld(timeline, published(timeline, worker, connection));
+                awaitHeld(timeline, timeline.publish(worker, connection));
                 Awaitility.await("the disk is small")
                         .atMost(TestTimelines.PATIENCE)
                         .until(() -> diskUse(relations) < before + (24 << 20));
@@ -588,7 +620,7 @@ class SoftStartTest {
                     "DROP TABLE gone",
                     "TRUNCATE big",
                     "INSERT INTO big SELECT i, repeat('x', 200) FROM generate_series(1, 100000) i");
-            awaitHeld(timeline, published(timeline, worker, connection));
+            awaitHeld(timeline, timeline.publish(worker, connection));
             assertEquals("80000 3200040000 36000000", Workload.ask(connection, sums + "fresh"));
             assertEquals(EXPECTED, Workload.ask(connection, ROWS));
             Workload.run(connection, "SELECT bt_index_check('fresh_pkey', true)");
@@ -617,7 +649,7 @@ class SoftStartTest {
                     "VACUUM big");
             Path table = timeline.pgdata().resolve(Workload.ask(connection, "SELECT pg_relation_filepath('big')"));
             assertTrue(diskUse(table) > 40 << 20, "bytes=" + diskUse(table));
-            awaitHeld(timeline, published(timeline, worker, connection));
+            awaitHeld(timeline, timeline.publish(worker, connection));
             Awaitility.await("the disk is small").atMost(TestTimelines.PATIENCE).until(() -> diskUse(table) < 12 << 20);
             assertEquals("200000 20000100000", Workload.ask(connection, ROWS));
         }

@@ -55,6 +55,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.apache.pekko.actor.testkit.typed.javadsl.TestProbe;
 import org.apache.pekko.actor.typed.ActorRef;
+import org.awaitility.Awaitility;
 import org.postgresql.Driver;
 
 /** The storage chain with real computes: three Safekeepers, base images, object storage; no Database actors. */
@@ -119,19 +120,20 @@ final class TestTimelines implements AutoCloseable {
     }
 
     RedoWorker redoWorker(ObjectStore store, PageserverSettings settings) throws IOException {
+        return redoWorker(store, settings, ReadThroughLibrary.install(root.resolve("native")));
+    }
+
+    RedoWorker redoWorker(ObjectStore store, Optional<ReadThroughLibrary> library) throws IOException {
+        return redoWorker(store, PageserverSettings.defaults(), library);
+    }
+
+    private RedoWorker redoWorker(ObjectStore store, PageserverSettings settings, Optional<ReadThroughLibrary> library)
+            throws IOException {
         Path directory = root.resolve("redo");
         Files.createDirectories(directory);
         Files.setPosixFilePermissions(directory, PosixFilePermissions.fromString("rwxr-xr-x"));
         return RedoWorker.open(
-                binaries,
-                user,
-                baseFiles(),
-                store,
-                pageserver,
-                ReadThroughLibrary.install(root.resolve("native")),
-                directory,
-                settings,
-                Clock.systemUTC());
+                binaries, user, baseFiles(), store, pageserver, library, directory, settings, Clock.systemUTC());
     }
 
     Timeline timeline() throws IOException {
@@ -140,7 +142,16 @@ final class TestTimelines implements AutoCloseable {
 
     /** @param store as the computes see it */
     Timeline timeline(ObjectStore store, ReadThroughSettings settings) throws IOException {
-        return new Timeline(store, settings);
+        MeterRegistry meters = new SimpleMeterRegistry();
+        Optional<ReadThroughCaches> cache = ReadThroughCaches.open(
+                root.resolve("native"), root.resolve("run").resolve(".readthrough"), user, settings, meters);
+        cache.ifPresent(caches::add);
+        return new Timeline(store, cache, meters);
+    }
+
+    /** As on a machine without the library. */
+    Timeline timelineWithoutReadThrough() throws IOException {
+        return new Timeline(objects, Optional.empty(), new SimpleMeterRegistry());
     }
 
     @Override
@@ -158,7 +169,7 @@ final class TestTimelines implements AutoCloseable {
         final TimelineBase base =
                 images.newBase(new TimelineId(UUID.randomUUID().toString().replace("-", "")));
         final ComputeNode node;
-        final MeterRegistry meters = new SimpleMeterRegistry();
+        final MeterRegistry meters;
         private Profile profile = Profile.L1;
         final TestProbe<QuorumEvent> events = safekeepers.kit().createTestProbe(QuorumEvent.class);
         final ActorRef<QuorumCommand> quorum = safekeepers.quorum(base);
@@ -170,10 +181,9 @@ final class TestTimelines implements AutoCloseable {
         private TestProbe<GenerationEvent> owner = safekeepers.kit().createTestProbe(GenerationEvent.class);
         private WriterAddress writer = new WriterAddress("127.0.0.1", 1);
 
-        private Timeline(ObjectStore store, ReadThroughSettings settings) throws IOException {
-            Optional<ReadThroughCaches> cache = ReadThroughCaches.open(
-                    root.resolve("native"), root.resolve("run").resolve(".readthrough"), user, settings, meters);
-            cache.ifPresent(caches::add);
+        private Timeline(ObjectStore store, Optional<ReadThroughCaches> cache, MeterRegistry meters)
+                throws IOException {
+            this.meters = meters;
             node = new ComputeNode(
                     binaries,
                     user,
@@ -212,6 +222,47 @@ final class TestTimelines implements AutoCloseable {
                     profile.maxWalSizeMb(),
                     profile.checkpointTimeout(),
                     megabytes);
+        }
+
+        /** The server's. */
+        Path socket() {
+            return writer.socket().orElseThrow();
+        }
+
+        Path pgbenchOutput() {
+            return root.resolve("pgbench-" + base.timeline());
+        }
+
+        /** A snapshot of what the running generation has written, which hears of it. */
+        Manifest publish(RedoWorker worker, Connection connection) throws SQLException {
+            Workload.run(connection, "CHECKPOINT");
+            Lsn end = Lsn.parse(Workload.ask(connection, "SELECT pg_current_wal_flush_lsn()"));
+            Manifest made = Awaitility.await("a snapshot with the checkpoint")
+                    .atMost(PATIENCE.multipliedBy(4))
+                    .until(
+                            () -> worker.advance(running(Lsn.max(end, quorumPosition())))
+                                    .newest()
+                                    .orElseThrow(),
+                            snapshot -> snapshot.generation() == generation);
+            published(made);
+            return made;
+        }
+
+        Lsn quorumPosition() {
+            return safekeepers
+                    .ask(quorum, QuorumReply.Positions.class, QuorumCommand.GetPositions::new)
+                    .quorum();
+        }
+
+        /** What generations say that they read. */
+        List<String> held() throws IOException {
+            return objects.list("timelines/" + base.timeline() + "/held/");
+        }
+
+        boolean reads(Manifest snapshot) throws IOException {
+            List<String> held = held();
+            return held.size() == 1
+                    && held.getFirst().contains("%016X".formatted(snapshot.end().value()));
         }
 
         /** The running generation hears of a snapshot. */
@@ -302,19 +353,22 @@ final class TestTimelines implements AutoCloseable {
         }
 
         Connection connect(String database) throws SQLException {
-            Properties properties = new Properties();
-            properties.setProperty("user", BaseImages.SUPERUSER);
-            properties.setProperty("sslmode", "disable");
-            properties.setProperty("socketFactory", UnixSocketFactory.class.getName());
-            properties.setProperty(
-                    "socketFactoryArg", writer.socket().orElseThrow().toString());
-            Connection connection = new Driver()
-                    .connect("jdbc:postgresql://" + writer.host() + ":" + writer.port() + "/" + database, properties);
-            if (connection == null) {
-                throw new SQLException("not a URL of PgJDBC's");
-            }
-            return connection;
+            return TestTimelines.connect(socket(), database);
         }
+    }
+
+    /** As the superuser. */
+    static Connection connect(Path socket, String database) throws SQLException {
+        Properties properties = new Properties();
+        properties.setProperty("user", BaseImages.SUPERUSER);
+        properties.setProperty("sslmode", "disable");
+        properties.setProperty("socketFactory", UnixSocketFactory.class.getName());
+        properties.setProperty("socketFactoryArg", socket.toString());
+        Connection connection = new Driver().connect("jdbc:postgresql://localhost/" + database, properties);
+        if (connection == null) {
+            throw new SQLException("not a URL of PgJDBC's");
+        }
+        return connection;
     }
 
     /** Its end, whatever it reported of its load before. */

@@ -87,7 +87,7 @@ class S3RedoTest {
         for (int round = 0; round < 4; round++) {
             QuorumReply.Prepared prepared = timeline.prepare();
             if (round > 0) {
-                assertTrue(worker.advance(timeline.job(prepared)).isPresent());
+                assertTrue(worker.advance(timeline.job(prepared)).newest().isPresent());
             }
             timeline.start(prepared);
             try (Connection connection = timeline.connect()) {

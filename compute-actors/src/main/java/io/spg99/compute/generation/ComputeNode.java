@@ -28,7 +28,9 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Executor;
 import java.util.concurrent.Future;
@@ -82,6 +84,9 @@ public class ComputeNode implements AutoCloseable {
     private final PostgresBinaries binaries;
     private final OsUser user;
     private final StartFiles images;
+    /** Directories of generations that may have processes. */
+    private final Set<Path> running = ConcurrentHashMap.newKeySet();
+
     private final Path run;
     private final WalProvider wal;
     private final Executor blocking;
@@ -192,6 +197,7 @@ public class ComputeNode implements AutoCloseable {
     Directory prepare(GenerationSpec spec) throws IOException {
         wal.prepare(spec);
         Path pgdata = pgdata(spec);
+        running.add(pgdata);
         Files.createDirectories(directory(spec));
         // A held server is promoted by the guard as soon as it has replayed what is there, and its memory is made
         // already.
@@ -543,6 +549,7 @@ public class ComputeNode implements AutoCloseable {
         Path pgdata = pgdata(spec);
         boolean orderly = isShutDown(pgdata);
         removeRemains(pgdata);
+        running.remove(pgdata);
         limits.ifPresent(groups -> groups.remove(groupName(spec)));
         if (bequeath && orderly && Files.exists(pgdata.resolve("global").resolve("pg_control"))) {
             bequeath(spec, pgdata);
@@ -596,10 +603,20 @@ public class ComputeNode implements AutoCloseable {
         }
     }
 
-    /** Ends the server that waits for the next start. */
+    /**
+     * Ends the server that waits for the next start, and whatever the generations' actors had no time to: a process that is
+     * frozen outlives its postmaster.
+     */
     @Override
     public void close() {
         spares.close();
+        for (Path pgdata : running) {
+            try {
+                PostgresProcess.removeRemains(pgdata);
+            } catch (IOException e) {
+                LOG.warn("processes of a generation are left: pgdata={} reason={}", pgdata, e.toString());
+            }
+        }
     }
 
     /** PGDATA itself if its path is short enough for a socket's name, or else a private directory elsewhere. */

@@ -160,7 +160,7 @@ class RedoWorkerTest {
             for (int round = 0; round <= generations; round++) {
                 QuorumReply.Prepared prepared = timeline.prepare();
                 if (round > 0 && (random.nextInt(4) > 0 || round == generations)) {
-                    rounds.snapshot(timeline.job(prepared), random.nextInt(5) == 0);
+                    rounds.snapshot(timeline.job(prepared), generations > 10 ? random.nextInt(5) == 0 : round == 3);
                 }
                 timeline.start(prepared);
                 try (Connection connection = timeline.connect()) {
@@ -174,7 +174,7 @@ class RedoWorkerTest {
                         if (round % 3 == 1 || generations > 10) {
                             rounds.goOver(connection);
                         }
-                        rounds.load.progress(1 + random.nextInt(20));
+                        rounds.load.progress(1 + random.nextInt(generations > 10 ? 20 : 3));
                     }
                 }
                 if (round == generations || random.nextBoolean()) {
@@ -225,7 +225,7 @@ class RedoWorkerTest {
         /** @param lost the Pageserver's directory is deleted while it is at work; an empty one follows it */
         void snapshot(RedoJob job, boolean lost) throws Exception {
             if (lost) {
-                loseDirectory(worker, timeline, job, job.history().last().generation() % 2 == 0);
+                loseDirectory(worker, timeline, job, !Boolean.getBoolean("spg99.long") || killed % 2 == 0);
                 worker = timelines.redoWorker(timelines.objects);
             }
             snapshots += worker.advance(job).newest().isPresent() ? 1 : 0;
@@ -324,7 +324,8 @@ class RedoWorkerTest {
     /**
      * Deletes everything below the Pageserver's directory.
      *
-     * @param replayed not as soon as PostgreSQL replays there, but when it has ended
+     * @param replayed not as soon as PostgreSQL replays there, but when it has ended; it waits half a minute for the blocks that
+     *                 nobody brings
      */
     private static void loseDirectory(RedoWorker worker, TestTimelines.Timeline timeline, RedoJob job, boolean replayed)
             throws Exception {

@@ -67,8 +67,11 @@ final class ManagedConfiguration {
      * all of them would be lost. This program's own sessions have one name.
      */
     private static final String END_CLIENTS = """
-            SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+            SELECT pg_terminate_backend(pid, %d) FROM pg_stat_activity
             WHERE backend_type = 'client backend' AND application_name <> current_setting('application_name')""";
+
+    /** For each that has not ended when all have been told to: until then it may still drop a sequence. */
+    private static final int CLIENT_END_MILLIS = 500;
 
     /** Until their transactions are rolled back. */
     private static final String WAIT_FOR_THEM = "SET lock_timeout = 1000";
@@ -112,7 +115,8 @@ final class ManagedConfiguration {
 
     private static void endClients(Connection connection) throws SQLException {
         try (Statement statement = connection.createStatement()) {
-            statement.execute(END_CLIENTS);
+            statement.execute(END_CLIENTS.formatted(0));
+            statement.execute(END_CLIENTS.formatted(CLIENT_END_MILLIS));
             statement.execute(WAIT_FOR_THEM);
         }
     }

@@ -51,6 +51,8 @@ final class ManagedConfiguration {
 
     private static final int SEQUENCES_AT_ONCE = 100;
 
+    private static final String LOCK_NOT_AVAILABLE = "55P03";
+
     /**
      * Two statements for each sequence. The first changes nothing, but locks it: a value that another session took between the
      * reading of the last one and its writing would be given out again. Names are qualified, as the search path has none of the
@@ -166,9 +168,17 @@ final class ManagedConfiguration {
         try (Statement statement = connection.createStatement()) {
             for (int from = 0; from < locks.size(); from += SEQUENCES_AT_ONCE) {
                 int to = Math.min(locks.size(), from + SEQUENCES_AT_ONCE);
-                // Several statements at once are one transaction.
-                statement.execute(String.join(";", locks.subList(from, to)) + ";"
-                        + String.join(" UNION ALL ", sequences.writes().subList(from, to)));
+                String writes = String.join(" UNION ALL ", sequences.writes().subList(from, to));
+                try {
+                    // Several statements at once are one transaction.
+                    statement.execute(String.join(";", locks.subList(from, to)) + ";" + writes);
+                } catch (SQLException e) {
+                    if (!LOCK_NOT_AVAILABLE.equals(e.getSQLState())) {
+                        throw e;
+                    }
+                    // A prepared transaction has it, and takes no more values. All others have ended.
+                    statement.execute(writes);
+                }
             }
         }
     }

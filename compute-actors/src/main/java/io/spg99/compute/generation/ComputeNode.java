@@ -256,6 +256,7 @@ public class ComputeNode implements AutoCloseable {
         pgWal.prepare();
         pgWal.writeHistories(spec.generation());
         user.ownTree(pgWal.directory());
+        images.foresee(pgWal, redo, pgdata(spec));
     }
 
     /** Beside the WAL: either waits for somebody else most of the time. */

@@ -4,6 +4,7 @@ import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.postgres.PostgresBinaries;
 import io.spg99.storage.postgres.PostgresProcess;
 import io.spg99.storage.postgres.Programs;
@@ -200,6 +201,9 @@ public final class BaseImages implements StartFiles, AutoCloseable {
     /** An image knows nothing of a timeline's writers. */
     @Override
     public void bequeath(TimelineBase base, Path pgdata) {}
+
+    @Override
+    public void foresee(PgWalDirectory wal, Lsn redo, Path pgdata) {}
 
     @Override
     public void serving(Path pgdata) {}

@@ -5,6 +5,7 @@ import io.micrometer.core.instrument.Timer;
 import io.spg99.storage.file.FileTree;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
+import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.readthrough.BlockRange;
 import io.spg99.storage.readthrough.BlockSource;
 import io.spg99.storage.readthrough.ReadThrough;
@@ -15,6 +16,7 @@ import io.spg99.storage.readthrough.RelationFile;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.snapshot.DataDirectory;
 import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.snapshot.RecoveryReadAhead;
 import io.spg99.storage.snapshot.SnapshotBlocks;
 import io.spg99.storage.snapshot.SnapshotReader;
 import io.spg99.storage.snapshot.SnapshotStore;
@@ -405,6 +407,14 @@ public final class ReadThroughCaches implements AutoCloseable {
                     known.end(),
                     next.end(),
                     moved);
+        }
+    }
+
+    /** All WAL is there that a server over the directory is going to replay, from {@code redo} on: what that reads is fetched. */
+    void foresee(PgWalDirectory wal, Lsn redo, Path pgdata) {
+        Cache cache = caches.get(pgdata);
+        if (cache != null) {
+            RecoveryReadAhead.start(cache.snapshot, cache.agent, wal, redo, cache.limit / 2, threads);
         }
     }
 

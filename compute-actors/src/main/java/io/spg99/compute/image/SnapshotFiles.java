@@ -3,6 +3,7 @@ package io.spg99.compute.image;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
+import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.snapshot.DataDirectory;
@@ -131,6 +132,11 @@ public final class SnapshotFiles implements StartFiles {
     @Override
     public void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) throws IOException {
         estate(base).give(parent, end, pgdata, user);
+    }
+
+    @Override
+    public void foresee(PgWalDirectory wal, Lsn redo, Path pgdata) {
+        caches.ifPresent(running -> running.foresee(wal, redo, pgdata));
     }
 
     @Override

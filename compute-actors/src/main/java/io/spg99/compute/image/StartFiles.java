@@ -1,5 +1,6 @@
 package io.spg99.compute.image;
 
+import io.spg99.storage.postgres.PgWalDirectory;
 import io.spg99.storage.readthrough.ReadThroughFigures;
 import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.wal.Lsn;
@@ -39,6 +40,12 @@ public interface StartFiles {
      * exactly {@code end}. Blocks.
      */
     void inherit(TimelineBase base, int parent, Lsn end, Path pgdata) throws IOException;
+
+    /**
+     * All WAL is there that a server over {@code pgdata}, which was materialized, is going to replay, from {@code redo} on. Does not
+     * block.
+     */
+    void foresee(PgWalDirectory wal, Lsn redo, Path pgdata);
 
     /** The server over {@code pgdata} serves. Does not block. */
     void serving(Path pgdata);

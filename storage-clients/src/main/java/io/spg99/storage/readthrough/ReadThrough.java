@@ -121,6 +121,7 @@ public final class ReadThrough implements AutoCloseable {
     private final Map<Integer, List<Filling>> fills = new HashMap<>();
     private int blocksUnderWay;
     private boolean sourceFails;
+    private boolean foreseeing;
 
     private volatile boolean closed;
 
@@ -144,15 +145,21 @@ public final class ReadThrough implements AutoCloseable {
         final List<Piece> pieces;
 
         final int count;
+
+        /** Whose blocks these are; null if they come for nobody. */
+        final @Nullable Need owner;
+
+        /** The owner, and whoever came later and needs some of them. */
         final List<Need> waiting = new ArrayList<>();
 
-        Fill(List<Piece> pieces) {
+        Fill(List<Piece> pieces, @Nullable Need owner) {
             this.pieces = pieces;
             this.count = pieces.stream().mapToInt(Piece::count).sum();
+            this.owner = owner;
         }
     }
 
-    /** Blocks of one file that follow each other and are claimed. */
+    /** Blocks of one file that follow each other. */
     private record Piece(int file, int first, int count) {
 
         int end() {
@@ -169,9 +176,7 @@ public final class ReadThrough implements AutoCloseable {
 
     /** Blocks that somebody waits for. */
     private static final class Need {
-        final int file;
-        final int first;
-        final int count;
+        final List<Piece> pieces;
         final long startNanos = System.nanoTime();
         /** Completed with true when the blocks may be there, with false when they cannot be had. */
         final CompletableFuture<Boolean> answer = new CompletableFuture<>();
@@ -181,10 +186,11 @@ public final class ReadThrough implements AutoCloseable {
         @Nullable
         Throwable failure;
 
-        Need(int file, int first, int count) {
-            this.file = file;
-            this.first = first;
-            this.count = count;
+        /** A request for blocks of somebody else, too, has failed: which of them are to blame is not known. */
+        boolean again;
+
+        Need(List<Piece> pieces) {
+            this.pieces = pieces;
         }
     }
 
@@ -507,12 +513,26 @@ public final class ReadThrough implements AutoCloseable {
      */
     public CompletionStage<Void> fetch(List<BlockRange> ranges) {
         Deque<Need> needs = new ArrayDeque<>();
+        List<Piece> pieces = new ArrayList<>();
+        int count = 0;
         for (BlockRange range : ranges) {
             int index = map.indexOf(range.file());
             int end = index < 0 ? 0 : Math.min(map.blocks(index), range.first() + range.count());
-            for (int first = range.first(); first < end; first += MOST_BLOCKS) {
-                needs.add(new Need(index, first, Math.min(MOST_BLOCKS, end - first)));
+            int first = range.first();
+            while (first < end) {
+                int part = Math.min(MOST_BLOCKS - count, end - first);
+                pieces.add(new Piece(index, first, part));
+                first += part;
+                count += part;
+                if (count == MOST_BLOCKS) {
+                    needs.add(new Need(pieces));
+                    pieces = new ArrayList<>();
+                    count = 0;
+                }
             }
+        }
+        if (count > 0) {
+            needs.add(new Need(pieces));
         }
         CompletableFuture<Void> done = new CompletableFuture<>();
         List<CompletableFuture<Void>> lanes = new ArrayList<>();
@@ -530,6 +550,15 @@ public final class ReadThrough implements AutoCloseable {
         return done.minimalCompletionStage();
     }
 
+    /**
+     * As {@link #fetch}, for all that recovery is going to read and ask for ahead: what it asks for ahead meanwhile is not fetched for
+     * that, as it comes anyhow, and sooner so.
+     */
+    public CompletionStage<Void> foresee(List<BlockRange> ranges) {
+        submit(() -> foreseeing = true);
+        return fetch(ranges).whenComplete((nothing, e) -> submit(() -> foreseeing = false));
+    }
+
     /** On the agent's thread. */
     private void fetchNext(Deque<Need> needs, CompletableFuture<Void> lane) {
         Need need = needs.poll();
@@ -540,10 +569,7 @@ public final class ReadThrough implements AutoCloseable {
         need.answer.whenComplete((there, e) -> {
             if (e != null || !there) {
                 needs.clear();
-                lane.completeExceptionally(new IOException(
-                        "blocks cannot be had: file=" + map.file(need.file).path() + " first=" + need.first + " count="
-                                + need.count,
-                        need.failure));
+                lane.completeExceptionally(new IOException("blocks cannot be had: " + text(need.pieces), need.failure));
             } else {
                 // Not by recursion: there may be thousands of blocks that are there already.
                 submit(() -> fetchNext(needs, lane));
@@ -730,8 +756,8 @@ public final class ReadThrough implements AutoCloseable {
      */
     private void hint(int file, int first, int count) {
         if (count > 1) {
-            startFills(file, first, first + count, null);
-        } else if (map.state(file, first) == PresenceMap.MISSING && blocksUnderWay < MOST_AHEAD) {
+            startFills(List.of(new Piece(file, first, count)), null);
+        } else if (!foreseeing && map.state(file, first) == PresenceMap.MISSING && blocksUnderWay < MOST_AHEAD) {
             List<Piece> claimed = new ArrayList<>();
             for (BlockRange range : source.together(map.file(file), first)) {
                 int index = map.indexOf(range.file());
@@ -741,7 +767,7 @@ public final class ReadThrough implements AutoCloseable {
                 }
             }
             if (!claimed.isEmpty()) {
-                start(new Fill(claimed), null);
+                start(new Fill(claimed, null));
             }
         }
     }
@@ -767,7 +793,7 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private void need(Connection connection, int file, int first, int count) {
-        Need need = new Need(file, first, count);
+        Need need = new Need(List.of(new Piece(file, first, count)));
         connection.waiting = true;
         need.answer.thenAccept(there -> {
             connection.waiting = false;
@@ -797,32 +823,50 @@ public final class ReadThrough implements AutoCloseable {
     private void process(Need need) {
         need.pending = 0;
         need.failure = null;
-        startFills(need.file, need.first, need.first + need.count, need);
+        need.again = false;
+        startFills(need.pieces, need);
         if (need.pending == 0) {
             need.answer.complete(true);
         }
     }
 
     /** Fetches what is missing; without a need, only as much as may be under way. */
-    private void startFills(int file, int from, int to, @Nullable Need need) {
-        int block = from;
-        while (block < to) {
-            int state = map.state(file, block);
-            if (state == PresenceMap.FILLING) {
-                Filling running = need == null ? null : fillingOf(file, block);
-                if (running != null && need != null) {
-                    need.pending++;
-                    running.fill.waiting.add(need);
+    private void startFills(List<Piece> wanted, @Nullable Need need) {
+        List<Piece> claimed = new ArrayList<>();
+        int count = 0;
+        for (Piece piece : wanted) {
+            int block = piece.first;
+            while (block < piece.end()) {
+                int state = map.state(piece.file, block);
+                if (state == PresenceMap.FILLING) {
+                    Filling running = need == null ? null : fillingOf(piece.file, block);
+                    if (running != null && need != null) {
+                        need.pending++;
+                        running.fill.waiting.add(need);
+                    }
+                    // One that nobody fetches is being evicted: the process looks again until it is missing.
+                    block = running == null ? block + 1 : running.piece.end();
+                } else if (state != PresenceMap.MISSING) {
+                    block++;
+                } else if (need == null && blocksUnderWay + count >= MOST_AHEAD) {
+                    block = piece.end();
+                } else {
+                    int end = endOfClaim(piece.file, block, Math.min(piece.end(), block + MOST_BLOCKS - count));
+                    if (end > block) { // else somebody was faster: look again
+                        claimed.add(new Piece(piece.file, block, end - block));
+                        count += end - block;
+                        block = end;
+                    }
+                    if (count == MOST_BLOCKS) {
+                        start(new Fill(claimed, need));
+                        claimed = new ArrayList<>();
+                        count = 0;
+                    }
                 }
-                // One that nobody fetches is being evicted: the process looks again until it is missing.
-                block = running == null ? block + 1 : running.piece.end();
-            } else if (state != PresenceMap.MISSING) {
-                block++;
-            } else if (need == null && blocksUnderWay >= MOST_AHEAD) {
-                return;
-            } else {
-                block = startFill(file, block, to, need);
             }
+        }
+        if (!claimed.isEmpty()) {
+            start(new Fill(claimed, need));
         }
     }
 
@@ -835,17 +879,9 @@ public final class ReadThrough implements AutoCloseable {
         return null;
     }
 
-    /** @return the first block that is not under way now */
-    private int startFill(int file, int first, int limit, @Nullable Need need) {
-        int end = endOfClaim(file, first, Math.min(limit, first + MOST_BLOCKS));
-        if (end > first) { // else somebody was faster: look again
-            start(new Fill(List.of(new Piece(file, first, end - first))), need);
-        }
-        return end;
-    }
-
-    private void start(Fill fill, @Nullable Need need) {
+    private void start(Fill fill) {
         int count = fill.count;
+        Need need = fill.owner;
         if (need != null) {
             need.pending++;
             fill.waiting.add(need);
@@ -912,8 +948,10 @@ public final class ReadThrough implements AutoCloseable {
         report(fill, failure);
         for (Need need : fill.waiting) {
             need.pending--;
-            if (failure != null) {
+            if (failure != null && need == fill.owner) {
                 need.failure = failure;
+            } else if (failure != null) {
+                need.again = true;
             }
             if (need.pending == 0) {
                 settle(need);
@@ -924,13 +962,7 @@ public final class ReadThrough implements AutoCloseable {
     /** Says it once, and once more when it is over. */
     private void report(Fill fill, @Nullable Throwable failure) {
         if (failure != null && !sourceFails) {
-            LOG.warn(
-                    "blocks could not be fetched, trying again: pgdata={} file={} first={} count={}",
-                    pgdata,
-                    map.file(fill.pieces.getFirst().file).path(),
-                    fill.pieces.getFirst().first,
-                    fill.count,
-                    failure);
+            LOG.warn("blocks could not be fetched, trying again: pgdata={} {}", pgdata, text(fill.pieces), failure);
         } else if (failure == null && sourceFails) {
             LOG.info("blocks are fetched again: pgdata={}", pgdata);
         }
@@ -941,21 +973,28 @@ public final class ReadThrough implements AutoCloseable {
         Throwable failure = need.failure;
         boolean hopeless = failure != null && isUnreadable(failure);
         long waited = System.nanoTime() - need.startNanos;
-        if (failure == null) {
+        if (failure == null && need.again && !closed) {
+            process(need);
+        } else if (failure == null) {
             need.answer.complete(true);
         } else if (hopeless || waited >= settings.readLimit().toNanos() || closed) {
             LOG.error(
-                    "a read fails, its blocks cannot be had: pgdata={} file={} first={} count={} waited={}ms",
+                    "a read fails, its blocks cannot be had: pgdata={} {} waited={}ms",
                     pgdata,
-                    map.file(need.file).path(),
-                    need.first,
-                    need.count,
+                    text(need.pieces),
                     TimeUnit.NANOSECONDS.toMillis(waited),
                     failure);
             need.answer.complete(false);
         } else {
             later(() -> process(need));
         }
+    }
+
+    /** The first of them, and how many there are. */
+    private String text(List<Piece> pieces) {
+        Piece first = pieces.getFirst();
+        int count = pieces.stream().mapToInt(Piece::count).sum();
+        return "file=" + map.file(first.file).path() + " first=" + first.first + " count=" + count;
     }
 
     /** On the agent's thread, after a pause. */
@@ -986,22 +1025,27 @@ public final class ReadThrough implements AutoCloseable {
     }
 
     private void write(List<Piece> pieces, ByteBuffer content) throws IOException {
-        int next = 0;
-        while (next < pieces.size()) {
-            int file = pieces.get(next).file;
-            materialise(file);
-            try (FileChannel channel =
-                    FileChannel.open(pgdata.resolve(map.file(file).path()), StandardOpenOption.WRITE)) {
-                for (; next < pieces.size() && pieces.get(next).file == file; next++) {
-                    Piece piece = pieces.get(next);
-                    long position = (long) piece.first * RelationFile.BLOCK;
-                    int end = content.position() + piece.count * RelationFile.BLOCK;
-                    ByteBuffer part = content.slice(content.position(), piece.count * RelationFile.BLOCK);
-                    while (part.hasRemaining()) {
-                        position += channel.write(part, position);
-                    }
-                    content.position(end);
+        Map<Integer, FileChannel> open = new HashMap<>();
+        try {
+            for (Piece piece : pieces) {
+                FileChannel channel = open.get(piece.file);
+                if (channel == null) {
+                    materialise(piece.file);
+                    Path path = pgdata.resolve(map.file(piece.file).path());
+                    channel = FileChannel.open(path, StandardOpenOption.WRITE);
+                    open.put(piece.file, channel);
                 }
+                int length = piece.count * RelationFile.BLOCK;
+                long position = (long) piece.first * RelationFile.BLOCK;
+                ByteBuffer part = content.slice(content.position(), length);
+                while (part.hasRemaining()) {
+                    position += channel.write(part, position);
+                }
+                content.position(content.position() + length);
+            }
+        } finally {
+            for (FileChannel channel : open.values()) {
+                channel.close();
             }
         }
     }

@@ -28,6 +28,9 @@ public record RelationFile(int database, int relation, Fork fork, int segment) i
             this.suffix = suffix;
         }
 
+        /** The highest number. */
+        static final int LAST = 3;
+
         static Fork of(int number) {
             for (Fork fork : values()) {
                 if (fork.number == number) {

@@ -6,6 +6,7 @@ import io.spg99.storage.wal.TimelineId;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.BitSet;
 import java.util.zip.CRC32C;
 
 /** Reads single groups of one layer out of object storage, and believes none of them unchecked. For any thread. */
@@ -70,10 +71,22 @@ final class LayerReader {
 
     /** The blocks of {@code count} groups, read at once. */
     byte[][] groups(int first, int count) throws IOException {
-        int length = Math.toIntExact(offsets[first + count] - offsets[first]);
+        BitSet all = new BitSet(count);
+        all.set(0, count);
+        return groups(first, all);
+    }
+
+    /**
+     * The blocks of several groups, read at once, with what lies between them.
+     *
+     * @param wanted not empty; counted from {@code first}
+     * @return as many as the last of them asks for; null where it was not wanted
+     */
+    byte[][] groups(int first, BitSet wanted) throws IOException {
+        int length = Math.toIntExact(offsets[first + wanted.length()] - offsets[first]);
         byte[] compressed = objects.read(key, offsets[first], length);
-        byte[][] groups = new byte[count][];
-        for (int i = 0; i < count; i++) {
+        byte[][] groups = new byte[wanted.length()][];
+        for (int i = wanted.nextSetBit(0); i >= 0; i = wanted.nextSetBit(i + 1)) {
             groups[i] = decompress(first + i, compressed, (int) (offsets[first + i] - offsets[first]));
         }
         return groups;

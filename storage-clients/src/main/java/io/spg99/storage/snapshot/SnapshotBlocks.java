@@ -79,20 +79,10 @@ public final class SnapshotBlocks implements BlockSource {
     private ByteBuffer readNow(List<BlockRange> pieces) throws IOException {
         ByteBuffer blocks =
                 ByteBuffer.allocate(pieces.stream().mapToInt(BlockRange::count).sum() * Blocks.SIZE);
-        for (BlockRange piece : pieces) {
-            String path = piece.file().path();
-            SnapshotFile file = snapshot.manifest()
-                    .file(path)
-                    .orElseThrow(() -> new IOException("snapshot has no such file: path=" + path));
-            try {
-                snapshot.read(
-                        file,
-                        piece.first(),
-                        piece.count(),
-                        (block, n, bytes, offset) -> blocks.put(bytes, offset, n * Blocks.SIZE));
-            } catch (CorruptSnapshotException e) {
-                throw new UnreadableBlocksException("blocks are damaged: path=" + path, e);
-            }
+        try {
+            snapshot.read(pieces, (block, n, bytes, offset) -> blocks.put(bytes, offset, n * Blocks.SIZE));
+        } catch (CorruptSnapshotException e) {
+            throw new UnreadableBlocksException("blocks are damaged: first of them=" + pieces.getFirst(), e);
         }
         return blocks.flip();
     }

@@ -1,5 +1,6 @@
 package io.spg99.storage.snapshot;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -85,6 +86,24 @@ public record SnapshotFile(String path, long size, List<Run> runs) {
                 .filter(run -> !run.isIn(IMAGE) && !run.isIn(ZEROS))
                 .mapToLong(Run::count)
                 .sum();
+    }
+
+    /** Where {@code count} blocks from block number {@code first} on are, in order; the file has them. */
+    List<Run> runs(int first, int count) {
+        int end = first + count;
+        if (first < 0 || count < 0 || end > blocks()) {
+            throw new IllegalArgumentException(
+                    "blocks out of bounds: path=" + path + " first=" + first + " count=" + count);
+        }
+        List<Run> parts = new ArrayList<>();
+        int next = first;
+        for (int i = runOf(first); next < end; i++) {
+            Run run = runs.get(i);
+            int part = Math.min(run.end(), end) - next;
+            parts.add(new Run(next, part, run.layer(), run.position() + next - run.first()));
+            next += part;
+        }
+        return parts;
     }
 
     /** The part of a run around {@code block}, which the file has, that is in one group of a layer. */

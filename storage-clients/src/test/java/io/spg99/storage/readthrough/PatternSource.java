@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.CopyOnWriteArrayList;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +22,9 @@ final class PatternSource implements BlockSource {
     private volatile CompletableFuture<Void> gate = CompletableFuture.completedFuture(null);
     private volatile @Nullable IOException failure;
 
+    /** What fails; null if everything does. */
+    private volatile @Nullable BlockRange failing;
+
     void hold() {
         gate = new CompletableFuture<>();
     }
@@ -31,6 +35,15 @@ final class PatternSource implements BlockSource {
 
     void failWith(@Nullable IOException e) {
         failure = e;
+    }
+
+    void failOnly(BlockRange range) {
+        failing = range;
+    }
+
+    private @Nullable IOException failure(BlockRange asked) {
+        BlockRange only = failing;
+        return only == null || only.equals(asked) ? failure : null;
     }
 
     void compressTogether(BlockRange... ranges) {
@@ -56,8 +69,9 @@ final class PatternSource implements BlockSource {
 
     @Override
     public CompletionStage<ByteBuffer> read(RelationFile file, int first, int count) {
-        requests.add(new BlockRange(file, first, count));
-        IOException e = failure;
+        BlockRange asked = new BlockRange(file, first, count);
+        requests.add(asked);
+        IOException e = failure(asked);
         if (e != null) {
             return CompletableFuture.failedFuture(e);
         }
@@ -65,6 +79,12 @@ final class PatternSource implements BlockSource {
         for (int i = 0; i < count; i++) {
             Arrays.fill(bytes, i * RelationFile.BLOCK, (i + 1) * RelationFile.BLOCK, (byte) (first + i + 1));
         }
-        return gate.thenApply(nothing -> ByteBuffer.wrap(bytes));
+        return gate.thenApply(nothing -> {
+            IOException late = failure(asked);
+            if (late != null) {
+                throw new CompletionException(late);
+            }
+            return ByteBuffer.wrap(bytes);
+        });
     }
 }

@@ -30,6 +30,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -336,6 +337,53 @@ class ReadThroughTest {
             source.failWith(null);
             assertEquals(content(31, 1), process.call("read " + fd + " " + 31 * BLOCK + " " + BLOCK));
             assertEquals(content(7, 1), process.call("read " + fd + " " + 7 * BLOCK + " " + BLOCK));
+        }
+        assertEquals(0, agent.figures().failedReads());
+    }
+
+    @Test
+    void givenWhatRecoveryWillRead_whenItIsForeseen_thenItComesInThatOrderAndNothingTwice() throws Exception {
+        source.compressTogether(ASKED, new BlockRange(TABLE, 30, 2));
+        try (FileCalls process = process();
+                FileCalls reader = process()) {
+            String fd = process.call("open base/5/16384");
+            assertEquals(fd, reader.call("open base/5/16384"));
+            source.hold();
+            List<BlockRange> foreseen = List.of(
+                    new BlockRange(TABLE, 90, 1), new BlockRange(SHARED, 4, 1), ASKED, new BlockRange(TABLE, 98, 9));
+            CompletableFuture<Void> done = agent.foresee(foreseen).toCompletableFuture();
+            await("it is under way").until(() -> source.requests.size() == 4);
+            assertEquals("0", process.call("prefetch " + fd + " " + 31 * BLOCK + " " + BLOCK));
+            reader.begin("read " + fd + " " + 90 * BLOCK + " " + BLOCK);
+            source.release();
+            done.get(10, TimeUnit.SECONDS);
+            reader.end();
+            assertEquals(content(7, 1), process.call("read " + fd + " " + 7 * BLOCK + " " + BLOCK));
+            assertEquals(content(98, 2), process.call("read " + fd + " " + 98 * BLOCK + " " + 2 * BLOCK));
+            assertEquals(
+                    List.of(foreseen.get(0), foreseen.get(1), ASKED, new BlockRange(TABLE, 98, 2)),
+                    source.requests,
+                    "what is asked for ahead meanwhile comes by itself");
+            assertEquals("0", process.call("prefetch " + fd + " " + 31 * BLOCK + " " + BLOCK));
+            await("afterwards it comes as ever").until(() -> agent.figures().fetchedBlocks() == 7);
+        }
+    }
+
+    @Test
+    void givenOthersBlocksThatAreDamaged_whenABlockIsReadThatCameWithThem_thenItIsAskedForByItself() throws Exception {
+        try (FileCalls process = process()) {
+            String fd = process.call("open base/5/16384");
+            source.hold();
+            CompletableFuture<Void> done =
+                    agent.fetch(List.of(ASKED, new BlockRange(TABLE, 30, 1))).toCompletableFuture();
+            await("it is under way").until(() -> source.requests.size() == 2);
+            process.begin("read " + fd + " " + 30 * BLOCK + " " + BLOCK);
+            await("it is waited for").until(() -> agent.figures().misses() == 1);
+            source.failWith(new UnreadableBlocksException("damaged", new IOException("checksum")));
+            source.failOnly(ASKED);
+            source.release();
+            assertEquals(content(30, 1), process.end());
+            assertThrows(ExecutionException.class, () -> done.get(10, TimeUnit.SECONDS));
         }
         assertEquals(0, agent.figures().failedReads());
     }

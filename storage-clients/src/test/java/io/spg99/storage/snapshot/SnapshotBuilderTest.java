@@ -25,6 +25,8 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.ZoneOffset;
 import java.util.Arrays;
+import java.util.BitSet;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -307,8 +309,19 @@ class SnapshotBuilderTest {
                 write(data, "pg_xact/0000", blocks(1));
             });
         }
-        SnapshotBlocks source = new SnapshotBlocks(new SnapshotReader(store, manifest, image), Runnable::run);
+        SnapshotReader reader = new SnapshotReader(store, manifest, image);
+        SnapshotBlocks source = new SnapshotBlocks(reader, Runnable::run);
         Map<Long, List<BlockRange>> expected = groups(manifest);
+        List<BlockRange> all = reader.inOrder(everyBlock(manifest));
+        assertEquals(
+                expected.values().stream().flatMap(List::stream).toList(),
+                all.stream().filter(block -> block.file().database() == 16384).toList());
+        assertArrayEquals(bytes(all), read(source, all));
+        for (int i = 0; i < 50; i++) {
+            List<BlockRange> some =
+                    all.stream().filter(block -> random.nextInt(10) == 0).toList();
+            assertArrayEquals(bytes(some), read(source, some), "blocks=" + some);
+        }
         for (SnapshotFile file : manifest.files()) {
             Optional<RelationFile> relation = RelationFile.parse(file.path());
             for (int block = 0; relation.isPresent() && block < file.blocks(); block++) {
@@ -321,6 +334,20 @@ class SnapshotBuilderTest {
                 }
             }
         }
+    }
+
+    /** And some that it does not have. */
+    private static Map<RelationFile, BitSet> everyBlock(Manifest manifest) {
+        Map<RelationFile, BitSet> blocks = new HashMap<>();
+        blocks.put(new RelationFile(16384, 999, RelationFile.Fork.MAIN, 0), BitSet.valueOf(new long[] {1}));
+        for (SnapshotFile file : manifest.files()) {
+            RelationFile.parse(file.path()).ifPresent(relation -> {
+                BitSet every = new BitSet();
+                every.set(0, file.blocks() + 2);
+                blocks.put(relation, every);
+            });
+        }
+        return blocks;
     }
 
     private static long groupOf(SnapshotFile.Run run, int block) {

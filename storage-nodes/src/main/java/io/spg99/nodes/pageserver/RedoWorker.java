@@ -19,6 +19,7 @@ import io.spg99.storage.safekeeper.WalFetch;
 import io.spg99.storage.safekeeper.WalSegmentFiles;
 import io.spg99.storage.snapshot.DataDirectory;
 import io.spg99.storage.snapshot.Manifest;
+import io.spg99.storage.snapshot.RecoveryReadAhead;
 import io.spg99.storage.snapshot.SnapshotBuilder;
 import io.spg99.storage.snapshot.SnapshotReader;
 import io.spg99.storage.snapshot.SnapshotRetention;
@@ -196,6 +197,9 @@ public final class RedoWorker implements SnapshotMaker {
         wal.prepare();
         wal.writeHistory();
         user.ownTree(pgWal);
+        files.through()
+                .ifPresent(agent ->
+                        RecoveryReadAhead.start(reader, agent, wal, before.redo(), settings.cacheLimit() / 2, readers));
         configure(pgdata, records.checkpoint(), history.last().generation());
         run(job.base(), files);
         PgControl control = PgControl.read(pgdata);

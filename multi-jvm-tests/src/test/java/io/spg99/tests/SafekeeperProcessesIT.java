@@ -75,7 +75,6 @@ class SafekeeperProcessesIT {
 
     /** As a user does it for the first time: dev first, which makes the certificates, then the Safekeepers. */
     private DevProcess startEverything() throws IOException {
-        DevProcess.giveBinaries(data);
         Process dev = launchDev();
         Awaitility.await("certificate authority")
                 .atMost(Duration.ofSeconds(30))

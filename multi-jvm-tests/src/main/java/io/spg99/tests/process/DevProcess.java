@@ -2,9 +2,6 @@ package io.spg99.tests.process;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.spg99.cluster.dev.DataDirectory;
-import io.spg99.storage.postgres.OsUser;
-import io.spg99.storage.postgres.PostgresBinaries;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.net.ServerSocket;
@@ -38,7 +35,6 @@ public final class DevProcess implements AutoCloseable {
     /** Starts {@code dev} on a data directory and free ports, and waits until it says that it is ready. */
     public static DevProcess start(Path data, String... options) {
         try {
-            giveBinaries(data);
             return ready(launch(data, options), data);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
@@ -48,28 +44,9 @@ public final class DevProcess implements AutoCloseable {
     /** @param environment beside this JVM's */
     public static DevProcess start(Path data, Map<String, String> environment, String... options) {
         try {
-            giveBinaries(data);
             return ready(launch(data, environment, options), data);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
-        }
-    }
-
-    /**
-     * Gives a directory of a platform that is yet to be started PostgreSQL's binaries as links to files of an earlier one: unpacking
-     * them takes longer than the rest of a first start. For that the system property {@code spg99.binaries} names a directory; without
-     * it nothing is done.
-     */
-    public static void giveBinaries(Path data) throws IOException {
-        String shared = System.getProperty("spg99.binaries");
-        if (shared == null || Files.exists(data)) {
-            return;
-        }
-        PostgresBinaries binaries = PostgresBinaries.unpack(Path.of(shared));
-        OsUser user = OsUser.forPostgres();
-        try (DataDirectory directory = DataDirectory.open(DataDirectory.lock(data), false)) {
-            Path own = directory.placeForPostgres(user::canReach).resolve("binaries");
-            LinkedTree.copy(binaries.home(), own.resolve(binaries.home().getFileName()));
         }
     }
 

@@ -49,6 +49,10 @@ public final class JavaProcess {
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(option -> option.startsWith("-X") || option.startsWith("--"))
                 .forEach(command::add);
+        String binaries = System.getProperty("spg99.binaries");
+        if (binaries != null) {
+            command.add("-Dspg99.binaries=" + binaries);
+        }
         command.addAll(options);
         command.addAll(List.of("-cp", classPath, "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);

@@ -1,5 +1,6 @@
 package io.spg99.tests.process;
 
+import io.spg99.storage.file.FileTree;
 import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -35,7 +36,7 @@ public final class OrdinaryUser {
             Path original = Path.of(entry);
             Path copy = copies.resolve(entries.size() + "-" + original.getFileName());
             if (Files.exists(original)) {
-                LinkedTree.copy(original, copy);
+                FileTree.link(original, copy);
             }
             entries.add(copy.toString());
         }

@@ -60,7 +60,6 @@ final class Platform implements AutoCloseable {
     static Platform start() throws Exception {
         Platform platform = new Platform(DevProcess.temporaryDirectory());
         try {
-            DevProcess.giveBinaries(platform.data);
             Process launched = platform.launchDev();
             Awaitility.await("certificate authority")
                     .atMost(Duration.ofSeconds(30))

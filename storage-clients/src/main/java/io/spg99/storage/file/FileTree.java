@@ -9,8 +9,10 @@ import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -62,6 +64,35 @@ public final class FileTree {
                 return FileVisitResult.CONTINUE;
             }
         });
+    }
+
+    /**
+     * Makes a copy of a file, or of a directory and all it holds, that shares the files where the file system lets us: nobody may write to
+     * them. Directories are for everybody to read.
+     *
+     * @param copy must not exist, or be an empty directory
+     */
+    public static void link(Path original, Path copy) throws IOException {
+        try (Stream<Path> files = Files.walk(original)) {
+            for (Path file : files.toList()) {
+                Path target = copy.resolve(original.relativize(file).toString());
+                if (Files.isDirectory(file, LinkOption.NOFOLLOW_LINKS)) {
+                    Files.createDirectories(target);
+                    Files.setPosixFilePermissions(target, PosixFilePermissions.fromString("rwxr-xr-x"));
+                } else {
+                    linkFile(file, target);
+                }
+            }
+        }
+    }
+
+    private static void linkFile(Path original, Path copy) throws IOException {
+        try {
+            Files.createLink(copy, original);
+        } catch (IOException | UnsupportedOperationException e) {
+            // On another file system, or somebody else's.
+            Files.copy(original, copy, LinkOption.NOFOLLOW_LINKS, StandardCopyOption.COPY_ATTRIBUTES);
+        }
     }
 
     /**

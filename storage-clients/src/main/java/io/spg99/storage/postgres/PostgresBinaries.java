@@ -4,10 +4,12 @@ import io.spg99.storage.file.FileTree;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.ReadOnlyFileSystemException;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Locale;
@@ -24,6 +26,13 @@ import org.apache.commons.compress.compressors.xz.XZCompressorInputStream;
  */
 public record PostgresBinaries(Path home, String version) {
 
+    /** System property: a directory where they are unpacked once for all, as that takes some seconds, and linked from. */
+    private static final String SHARED = "spg99.binaries";
+
+    private interface Source {
+        void writeTo(Path empty) throws IOException;
+    }
+
     /**
      * Unpacks the binaries to {@code <directory>/<version>} unless they are there already. Safe with several processes at
      * once: each unpacks aside and the first rename wins.
@@ -31,13 +40,35 @@ public record PostgresBinaries(Path home, String version) {
      * @throws IOException if this is no platform that binaries exist for, or the directory cannot be written
      */
     public static PostgresBinaries unpack(Path directory) throws IOException {
+        String shared = System.getProperty(SHARED);
+        return shared == null ? unpackArchive(directory) : make(directory, aside -> link(Path.of(shared), aside));
+    }
+
+    private static PostgresBinaries unpackArchive(Path directory) throws IOException {
+        return make(directory, aside -> extract(archive(), aside));
+    }
+
+    private static void link(Path shared, Path aside) throws IOException {
+        Path unpacked = shared.toAbsolutePath().resolve(artifactVersion());
+        if (!Files.isDirectory(unpacked)) {
+            try {
+                unpackArchive(shared);
+            } catch (AccessDeniedException | ReadOnlyFileSystemException e) {
+                extract(archive(), aside); // it is somebody else's, who has not used it yet
+                return;
+            }
+        }
+        FileTree.link(unpacked, aside);
+    }
+
+    private static PostgresBinaries make(Path directory, Source source) throws IOException {
         String version = artifactVersion();
         Path home = directory.toAbsolutePath().resolve(version);
         if (!Files.isDirectory(home)) {
             Files.createDirectories(home.getParent());
             Path aside = Files.createTempDirectory(home.getParent(), ".unpack-");
             try {
-                extract(archive(), aside);
+                source.writeTo(aside);
                 Files.setPosixFilePermissions(aside, PosixFilePermissions.fromString("rwxr-xr-x"));
                 moveUnlessExists(aside, home);
             } finally {

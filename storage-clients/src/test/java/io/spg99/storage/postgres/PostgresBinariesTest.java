@@ -11,6 +11,7 @@ import java.nio.file.attribute.FileTime;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.parallel.ResourceLock;
 import org.junit.jupiter.api.parallel.Resources;
@@ -49,12 +50,38 @@ class PostgresBinariesTest {
     void givenUnsupportedPlatform_whenUnpacking_thenErrorNamesIt() throws Exception {
         Path directory = platform.directory("binaries");
         String arch = System.getProperty("os.arch");
+        String shared = System.clearProperty("spg99.binaries");
         System.setProperty("os.arch", "s390x");
         try {
             IOException e = assertThrows(IOException.class, () -> PostgresBinaries.unpack(directory));
             assertTrue(e.toString().contains("arch=s390x"), e.getMessage());
         } finally {
             System.setProperty("os.arch", arch);
+            restore(shared);
+        }
+    }
+
+    private static void restore(@Nullable String shared) {
+        if (shared == null) {
+            System.clearProperty("spg99.binaries");
+        } else {
+            System.setProperty("spg99.binaries", shared);
+        }
+    }
+
+    @Test
+    @ResourceLock(Resources.SYSTEM_PROPERTIES)
+    void givenAPlaceForAll_whenUnpacking_thenFilesAreLinkedFromThere() throws Exception {
+        Path root = platform.directory("binaries");
+        String shared = System.getProperty("spg99.binaries");
+        System.setProperty("spg99.binaries", root.resolve("all").toString());
+        try {
+            PostgresBinaries one = PostgresBinaries.unpack(root.resolve("one"));
+            PostgresBinaries other = PostgresBinaries.unpack(root.resolve("other"));
+            assertTrue(Files.isSameFile(one.program("postgres"), other.program("postgres")));
+            assertTrue(platform.user().canReach(other.home().resolve("share/postgresql/extension")));
+        } finally {
+            restore(shared);
         }
     }
 

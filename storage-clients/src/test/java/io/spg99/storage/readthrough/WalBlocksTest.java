@@ -36,7 +36,7 @@ class WalBlocksTest {
                     "update t set v = 1 where id % 1000 = 7",
                     "insert into other select repeat(md5(i::text), 30) from generate_series(1, 40000) i",
                     "select nextval('s')",
-                    "update t set v = 2 where id between 50001 and 50010",
+                    "update t set v = 2 where id between 50501 and 50510",
                     "create database another");
             RelationFile table = file(cluster, "t");
             BitSet changed =

@@ -242,8 +242,17 @@ public final class Node {
         return catalog;
     }
 
-    /** What computes and the Pageserver of one node share. */
-    private record Storage(PostgresBinaries binaries, OsUser user, ObjectStore objects, BaseImages images) {}
+    /**
+     * What computes and the Pageserver of one node share.
+     *
+     * @param image the image that new timelines begin with, once it is there
+     */
+    private record Storage(
+            PostgresBinaries binaries,
+            OsUser user,
+            ObjectStore objects,
+            BaseImages images,
+            CompletableFuture<String> image) {}
 
     private Storage openStorage(PostgresBinaries binaries, OsUser user) throws IOException {
         ObjectStore objects =
@@ -254,7 +263,11 @@ public final class Node {
         BaseImages images =
                 new BaseImages(binaries, user, objects, settings.postgres().resolve("images"));
         resources.add(images);
-        return new Storage(binaries, user, objects, images);
+        // Made while the rest starts: the first database would wait for it.
+        CompletableFuture<String> image = settings.has(Role.COMPUTE)
+                ? CompletableFuture.supplyAsync(() -> ensureImage(images), blocking)
+                : new CompletableFuture<>();
+        return new Storage(binaries, user, objects, images, image);
     }
 
     private void startPageserver(PlatformPki pki, Storage storage) throws IOException {
@@ -295,8 +308,7 @@ public final class Node {
                 resources);
         Placement placement = new Placement((spec, owner) -> ComputeGeneration.create(spec, compute, owner));
         system.systemActorOf(placement.follow(), "placement", Props.empty());
-        // Made while the rest starts: the first database would wait for it.
-        CompletableFuture.runAsync(() -> ensureImage(images, compute), blocking);
+        storage.image().thenAccept(compute::warmUp);
         return new DatabaseServices(
                 base -> WalQuorum.create(base, safekeepers, WalQuorumSettings.DEFAULT),
                 placement,
@@ -332,12 +344,13 @@ public final class Node {
                 .orElseGet(() -> CompletableFuture.completedStage(null));
     }
 
-    private static void ensureImage(BaseImages images, ComputeNode compute) {
+    private static String ensureImage(BaseImages images) {
         try {
-            compute.warmUp(images.ensure());
+            return images.ensure();
         } catch (IOException e) {
             // Whoever needs it tries again and reports the failure where it matters.
             LOG.warn("the base image could not be made: {}", e.getMessage());
+            throw new CompletionException(e);
         }
     }
 

@@ -1,6 +1,8 @@
 package io.spg99.compute.image;
 
+import io.spg99.storage.file.DurableFiles;
 import io.spg99.storage.file.FileTree;
+import io.spg99.storage.file.Prepared;
 import io.spg99.storage.object.ObjectStore;
 import io.spg99.storage.postgres.OsUser;
 import io.spg99.storage.postgres.PgControl;
@@ -26,7 +28,9 @@ import java.security.SecureRandom;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.Executors;
@@ -74,6 +78,9 @@ public final class BaseImages implements StartFiles, AutoCloseable {
 
     /** New spares wait until the start that used the last one is likely over: they compete for the same disk. */
     private static final Duration REFILL_DELAY = Duration.ofSeconds(1);
+
+    /** In an image's directory: the boot of the machine in which it was written. */
+    private static final String BOOT = "boot";
 
     private static final Duration COPY_DEADLINE = Duration.ofMinutes(1);
 
@@ -281,7 +288,8 @@ public final class BaseImages implements StartFiles, AutoCloseable {
         Cached cached = loaded.get(key);
         if (cached == null) {
             Path directory = cache.resolve(key);
-            if (!Files.isDirectory(directory)) {
+            if (!isOfThisBoot(directory)) {
+                FileTree.delete(directory);
                 obtain(key, directory);
             }
             removeSpares(directory);
@@ -311,27 +319,60 @@ public final class BaseImages implements StartFiles, AutoCloseable {
             }
             objects.putIfAbsent("images/" + key + ".json", info.toJson());
             Files.write(aside.resolve("image.json"), info.toJson());
+            Files.writeString(aside.resolve(BOOT), boot());
             user.ownTree(aside);
-            // The cache is trusted by name from now on: its content must survive a power failure.
-            Programs.run(
-                    List.of(tool("sync"), "-f", aside.toString()), PostgresProcess.environment(), "", COPY_DEADLINE);
             moveUnlessExists(aside, directory);
         } finally {
             FileTree.delete(aside);
         }
     }
 
+    /** Nothing of the cache is synced: after a power failure it comes from object storage again. */
+    private static boolean isOfThisBoot(Path directory) throws IOException {
+        Path mark = directory.resolve(BOOT);
+        return Files.exists(mark) && Files.readString(mark).equals(boot());
+    }
+
+    private static String boot() throws IOException {
+        return Files.readString(Path.of("/proc/sys/kernel/random/boot_id"));
+    }
+
     private void make(String key, Path aside) throws IOException {
+        String name = key + "-" + ImageBuilder.fingerprint() + ".tar.zst";
+        Optional<Path> prepared = Prepared.directory("images").map(images -> images.resolve(name));
+        if (prepared.isPresent() && Files.exists(prepared.get())) {
+            publish(key, prepared.get());
+            return;
+        }
         LOG.info("making the base image: key={}", key);
         Path pgdata = aside.resolve("initdb");
         Path archive = aside.resolve("image.tar.zst");
         ImageInfo info = new ImageBuilder(binaries, user).build(key, pgdata);
         ImageArchive.pack(info, pgdata, archive);
-        if (!objects.putIfAbsent(archiveKey(key), archive)) {
-            LOG.info("the base image was made elsewhere meanwhile, using that: key={}", key);
+        publish(key, archive);
+        if (prepared.isPresent()) {
+            keep(archive, prepared.get());
         }
         FileTree.delete(pgdata);
         Files.delete(archive);
+    }
+
+    private void publish(String key, Path archive) throws IOException {
+        if (!objects.putIfAbsent(archiveKey(key), archive)) {
+            LOG.info("the base image was made elsewhere meanwhile, using that: key={}", key);
+        }
+    }
+
+    private static void keep(Path archive, Path prepared) {
+        Path directory = Objects.requireNonNull(prepared.getParent());
+        try {
+            Files.createDirectories(directory);
+            Path aside = directory.resolve("." + UUID.randomUUID());
+            DurableFiles.write(aside, ByteBuffer.wrap(Files.readAllBytes(archive)));
+            Files.move(aside, prepared, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            LOG.debug("the next platform makes the image for itself: file={}", prepared, e);
+        }
     }
 
     private static String archiveKey(String key) {

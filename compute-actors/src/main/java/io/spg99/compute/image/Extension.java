@@ -4,10 +4,12 @@ import io.spg99.storage.postgres.PostgresBinaries;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
@@ -22,16 +24,31 @@ final class Extension {
 
     private Extension() {}
 
+    /** What its files say. */
+    static List<String> contents() throws IOException {
+        List<String> contents = new ArrayList<>();
+        for (String name : FILES) {
+            contents.add(content(name));
+        }
+        return contents;
+    }
+
+    private static String content(String name) throws IOException {
+        try (InputStream in = Extension.class.getResourceAsStream("extension/" + name)) {
+            if (in == null) {
+                throw new FileNotFoundException("not on the class path: resource=" + name);
+            }
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
+
     /** Makes {@code CREATE EXTENSION spg99} possible. */
     static void install(PostgresBinaries binaries) throws IOException {
         Path directory = binaries.home().resolve("share/postgresql/extension");
         for (String name : FILES) {
             Path aside = Files.createTempFile(directory, "." + name, "");
-            try (InputStream in = Extension.class.getResourceAsStream("extension/" + name)) {
-                if (in == null) {
-                    throw new FileNotFoundException("not on the class path: resource=" + name);
-                }
-                Files.copy(in, aside, StandardCopyOption.REPLACE_EXISTING);
+            try {
+                Files.writeString(aside, content(name));
                 Files.setPosixFilePermissions(aside, PosixFilePermissions.fromString("rw-r--r--"));
                 Files.move(aside, directory.resolve(name), StandardCopyOption.ATOMIC_MOVE);
             } finally {

@@ -10,10 +10,14 @@ import io.spg99.storage.safekeeper.WriterNames;
 import io.spg99.storage.wal.Lsn;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
-import java.util.Arrays;
+import java.util.ArrayList;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -28,14 +32,27 @@ final class ImageBuilder {
     /** xl_tot_len of that record: 24 bytes of header, 2 of data header, 88 of checkpoint. */
     private static final int CHECKPOINT_RECORD = 114;
 
-    private static final String[] SETTINGS = {
-        "-c", "fsync=off",
-        "-c", "full_page_writes=off",
-        "-c", "wal_init_zero=off",
-        "-c", "dynamic_shared_memory_type=mmap",
-        "-c", "log_min_messages=error",
-        "-c", "log_checkpoints=off"
-    };
+    private static final List<String> INITDB = List.of(
+            "--username=" + BaseImages.SUPERUSER,
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+            "--encoding=UTF8",
+            // The default of 16 MB costs 7 ms at every start, when PostgreSQL copies the segment in which a TLI begins,
+            // and
+            // four times the space for each generation.
+            "--wal-segsize=4",
+            "--auth=reject",
+            "--no-sync",
+            "--no-instructions");
+
+    private static final List<String> SETTINGS = List.of(
+            "-c", "fsync=off",
+            "-c", "full_page_writes=off",
+            "-c", "wal_init_zero=off",
+            "-c", "dynamic_shared_memory_type=mmap",
+            "-c", "log_min_messages=error",
+            "-c", "log_checkpoints=off");
 
     /**
      * template1 and template0 would be 15 MB and 600 files more in every generation's directory, for a CREATE DATABASE that
@@ -69,22 +86,9 @@ final class ImageBuilder {
 
     /** Makes the image's files in {@code pgdata}, which must not exist; its parent must be the PostgreSQL user's. */
     ImageInfo build(String key, Path pgdata) throws IOException {
-        run(
-                "",
-                binaries.program("initdb").toString(),
-                "--pgdata=" + pgdata,
-                "--username=" + BaseImages.SUPERUSER,
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                "--locale=C",
-                "--encoding=UTF8",
-                // The default of 16 MB costs 7 ms at every start, when PostgreSQL copies the segment in which a TLI
-                // begins, and
-                // four times the space for each generation.
-                "--wal-segsize=4",
-                "--auth=reject",
-                "--no-sync",
-                "--no-instructions");
+        List<String> initdb = new ArrayList<>(List.of(binaries.program("initdb").toString(), "--pgdata=" + pgdata));
+        initdb.addAll(INITDB);
+        run("", initdb);
         Extension.install(binaries);
         singleUser(pgdata, "template1", IN_TEMPLATE1);
         singleUser(pgdata, BaseImages.AGENT_DATABASE, IN_AGENT_DATABASE);
@@ -94,12 +98,10 @@ final class ImageBuilder {
     }
 
     private void singleUser(Path pgdata, String database, List<String> statements) throws IOException {
-        String[] command = Stream.of(
-                        Stream.of(binaries.program("postgres").toString(), "--single", "-D", pgdata.toString()),
-                        Arrays.stream(SETTINGS),
-                        Stream.of(database))
-                .flatMap(words -> words)
-                .toArray(String[]::new);
+        List<String> command =
+                new ArrayList<>(List.of(binaries.program("postgres").toString(), "--single", "-D", pgdata.toString()));
+        command.addAll(SETTINGS);
+        command.add(database);
         String output = run(String.join("\n", statements) + "\n", command);
         // Single-user mode goes on after an error and exits with 0.
         if (output.contains("ERROR:") || output.contains("FATAL:")) {
@@ -107,8 +109,20 @@ final class ImageBuilder {
         }
     }
 
-    private String run(String input, String... command) throws IOException {
-        return Programs.run(user.command(List.of(command)), PostgresProcess.environment(), input, DEADLINE);
+    /** What images are made of, beside PostgreSQL: those with the same are the same. */
+    static String fingerprint() throws IOException {
+        String all = List.of(INITDB, SETTINGS, IN_TEMPLATE1, IN_AGENT_DATABASE, Extension.contents())
+                .toString();
+        try {
+            byte[] hash = MessageDigest.getInstance("SHA-256").digest(all.getBytes(StandardCharsets.UTF_8));
+            return HexFormat.of().formatHex(hash, 0, 8);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("every Java has it", e);
+        }
+    }
+
+    private String run(String input, List<String> command) throws IOException {
+        return Programs.run(user.command(command), PostgresProcess.environment(), input, DEADLINE);
     }
 
     /** Checks that the shutdown checkpoint is the first record of a segment, and takes the bytes up to its end. */

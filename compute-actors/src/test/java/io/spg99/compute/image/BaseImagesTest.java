@@ -120,6 +120,55 @@ class BaseImagesTest {
         }
     }
 
+    @Test
+    void givenAnImageThatWasPrepared_whenAnotherPlatformNeedsIt_thenItIsNotMadeAgain() throws Exception {
+        Path directory = platform.directory("prepared");
+        String before = System.getProperty(PREPARED);
+        System.setProperty(PREPARED, directory.toString());
+        try {
+            byte[] made = ensure(platform.binaries());
+            byte[] again = ensure(new PostgresBinaries(
+                    Path.of("/nonexistent"), platform.binaries().version()));
+            assertArrayEquals(made, again);
+            try (Stream<Path> files = Files.list(directory.resolve("images"))) {
+                assertEquals(1, files.count());
+            }
+        } finally {
+            if (before == null) {
+                System.clearProperty(PREPARED);
+            } else {
+                System.setProperty(PREPARED, before);
+            }
+        }
+    }
+
+    private static final String PREPARED = "spg99.prepared";
+
+    private byte[] ensure(PostgresBinaries binaries) throws IOException {
+        Path directory = platform.directory("platform");
+        var objects = new io.spg99.storage.object.LocalObjectStore(directory.resolve("objects"));
+        try (BaseImages images = new BaseImages(binaries, platform.user(), objects, directory.resolve("images"))) {
+            return firstWal(images);
+        }
+    }
+
+    @Test
+    void givenACacheOfAnEarlierBoot_whenUsed_thenItComesFromObjectStorageAgain() throws Exception {
+        String key = platform.images().ensure();
+        Path cache = platform.directory("boot");
+        try (BaseImages first =
+                new BaseImages(platform.binaries(), platform.user(), platform.objects(), cache.resolve("images"))) {
+            first.ensure();
+        }
+        Path files = cache.resolve("images").resolve(key);
+        Files.writeString(files.resolve("boot"), "another");
+        Files.delete(files.resolve("files/PG_VERSION"));
+        try (BaseImages second =
+                new BaseImages(platform.binaries(), platform.user(), platform.objects(), cache.resolve("images"))) {
+            assertTrue(Files.exists(second.files(second.ensure()).resolve("PG_VERSION")));
+        }
+    }
+
     private static byte[] firstWal(BaseImages images) {
         try {
             byte[] wal = images.newBase(TIMELINE).firstWal();

@@ -49,9 +49,9 @@ public final class JavaProcess {
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
                 .filter(option -> option.startsWith("-X") || option.startsWith("--"))
                 .forEach(command::add);
-        String binaries = System.getProperty("spg99.binaries");
-        if (binaries != null) {
-            command.add("-Dspg99.binaries=" + binaries);
+        String prepared = System.getProperty("spg99.prepared");
+        if (prepared != null) {
+            command.add("-Dspg99.prepared=" + prepared);
         }
         command.addAll(options);
         command.addAll(List.of("-cp", classPath, "io.spg99.cluster.cli.Main"));

@@ -1,6 +1,7 @@
 package io.spg99.storage.postgres;
 
 import io.spg99.storage.file.FileTree;
+import io.spg99.storage.file.Prepared;
 import java.io.BufferedInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -13,6 +14,7 @@ import java.nio.file.ReadOnlyFileSystemException;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Properties;
 import org.apache.commons.compress.archivers.tar.TarArchiveEntry;
 import org.apache.commons.compress.archivers.tar.TarArchiveInputStream;
@@ -26,9 +28,6 @@ import org.apache.commons.compress.compressors.xz.XZCompressorInputStream;
  */
 public record PostgresBinaries(Path home, String version) {
 
-    /** System property: a directory where they are unpacked once for all, as that takes some seconds, and linked from. */
-    private static final String SHARED = "spg99.binaries";
-
     private interface Source {
         void writeTo(Path empty) throws IOException;
     }
@@ -40,19 +39,19 @@ public record PostgresBinaries(Path home, String version) {
      * @throws IOException if this is no platform that binaries exist for, or the directory cannot be written
      */
     public static PostgresBinaries unpack(Path directory) throws IOException {
-        String shared = System.getProperty(SHARED);
-        return shared == null ? unpackArchive(directory) : make(directory, aside -> link(Path.of(shared), aside));
+        Optional<Path> prepared = Prepared.directory("postgres");
+        return prepared.isPresent() ? make(directory, aside -> link(prepared.get(), aside)) : unpackArchive(directory);
     }
 
     private static PostgresBinaries unpackArchive(Path directory) throws IOException {
         return make(directory, aside -> extract(archive(), aside));
     }
 
-    private static void link(Path shared, Path aside) throws IOException {
-        Path unpacked = shared.toAbsolutePath().resolve(artifactVersion());
+    private static void link(Path prepared, Path aside) throws IOException {
+        Path unpacked = prepared.resolve(artifactVersion());
         if (!Files.isDirectory(unpacked)) {
             try {
-                unpackArchive(shared);
+                unpackArchive(prepared);
             } catch (AccessDeniedException | ReadOnlyFileSystemException e) {
                 extract(archive(), aside); // it is somebody else's, who has not used it yet
                 return;

@@ -50,7 +50,7 @@ class PostgresBinariesTest {
     void givenUnsupportedPlatform_whenUnpacking_thenErrorNamesIt() throws Exception {
         Path directory = platform.directory("binaries");
         String arch = System.getProperty("os.arch");
-        String shared = System.clearProperty("spg99.binaries");
+        String shared = System.clearProperty("spg99.prepared");
         System.setProperty("os.arch", "s390x");
         try {
             IOException e = assertThrows(IOException.class, () -> PostgresBinaries.unpack(directory));
@@ -63,9 +63,9 @@ class PostgresBinariesTest {
 
     private static void restore(@Nullable String shared) {
         if (shared == null) {
-            System.clearProperty("spg99.binaries");
+            System.clearProperty("spg99.prepared");
         } else {
-            System.setProperty("spg99.binaries", shared);
+            System.setProperty("spg99.prepared", shared);
         }
     }
 
@@ -73,8 +73,8 @@ class PostgresBinariesTest {
     @ResourceLock(Resources.SYSTEM_PROPERTIES)
     void givenAPlaceForAll_whenUnpacking_thenFilesAreLinkedFromThere() throws Exception {
         Path root = platform.directory("binaries");
-        String shared = System.getProperty("spg99.binaries");
-        System.setProperty("spg99.binaries", root.resolve("all").toString());
+        String shared = System.getProperty("spg99.prepared");
+        System.setProperty("spg99.prepared", root.resolve("all").toString());
         try {
             PostgresBinaries one = PostgresBinaries.unpack(root.resolve("one"));
             PostgresBinaries other = PostgresBinaries.unpack(root.resolve("other"));

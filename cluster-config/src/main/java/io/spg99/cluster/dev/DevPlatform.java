@@ -155,7 +155,6 @@ public final class DevPlatform {
                     JournalPostgres.chooseAddress(HexFormat.of().formatHex(directory.secret("journal.password", 16)));
             String apiKey =
                     "spg99_" + Base64.getUrlEncoder().withoutPadding().encodeToString(directory.secret("api.key", 32));
-            PlatformPki pki = PlatformPki.open(directory.pki(), Clock.systemUTC());
             try (ExecutorService steps = Executors.newVirtualThreadPerTaskExecutor()) {
                 CompletableFuture<PostgresBinaries> binaries = step(steps, () -> {
                     if (!postgres.resolve("binaries").toFile().isDirectory()) {
@@ -167,6 +166,8 @@ public final class DevPlatform {
                         unpacked ->
                                 call(() -> JournalPostgres.start(unpacked, user, postgres.resolve("journal"), address)),
                         steps);
+                // Meanwhile: the first cluster takes longest.
+                PlatformPki pki = PlatformPki.open(directory.pki(), Clock.systemUTC());
                 NodeSettings settings = new NodeSettings(
                         "dev",
                         member(),

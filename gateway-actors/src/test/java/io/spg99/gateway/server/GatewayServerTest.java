@@ -579,8 +579,8 @@ class GatewayServerTest {
     }
 
     @Test
-    void givenCopyOf200MegabytesEachWay_whenRunning_thenMemoryStaysFlat() throws Exception {
-        int rows = 200_000;
+    void givenCopyOf100MegabytesEachWay_whenRunning_thenMemoryStaysFlat() throws Exception {
+        int rows = 100_000;
         long bytes = rows * 1000L;
         try (Connection connection = gateway.connect()) {
             execute(connection, "CREATE TEMP TABLE big (s text)");

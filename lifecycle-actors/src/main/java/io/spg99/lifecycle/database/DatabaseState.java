@@ -37,6 +37,7 @@ import io.spg99.storage.safekeeper.TimelineBase;
 import io.spg99.storage.safekeeper.WriterAddress;
 import java.time.Instant;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /** What a Database actor knows from its journal; also the form of its snapshots. */
 sealed interface DatabaseState extends LifecycleMessage {
@@ -126,52 +127,22 @@ sealed interface DatabaseState extends LifecycleMessage {
                     "a database has its base once it was created: database=" + spec.databaseId()));
         }
 
+        private Existing with(Consumer<Draft> change) {
+            Draft draft = new Draft(this);
+            change.accept(draft);
+            return draft.made();
+        }
+
         private Existing to(Lifecycle next) {
-            return new Existing(
-                    next,
-                    spec,
-                    base,
-                    generation,
-                    writer,
-                    configured,
-                    failures,
-                    lastError,
-                    createdAt,
-                    lastUsed,
-                    scale,
-                    known);
+            return with(draft -> draft.lifecycle = next);
         }
 
         private Existing withSpec(DatabaseSpec changed) {
-            return new Existing(
-                    lifecycle,
-                    changed,
-                    base,
-                    generation,
-                    writer,
-                    configured,
-                    failures,
-                    lastError,
-                    createdAt,
-                    lastUsed,
-                    scale,
-                    known);
+            return with(draft -> draft.spec = changed);
         }
 
         private Existing with(Scaling next) {
-            return new Existing(
-                    lifecycle,
-                    spec,
-                    base,
-                    generation,
-                    writer,
-                    configured,
-                    failures,
-                    lastError,
-                    createdAt,
-                    lastUsed,
-                    next.equals(Scaling.INITIAL) ? Optional.empty() : Optional.of(next),
-                    known);
+            return with(draft -> draft.scale = next.equals(Scaling.INITIAL) ? Optional.empty() : Optional.of(next));
         }
 
         /** @throws IllegalStateException if {@link ScaleState#TABLE} has no such row */
@@ -193,108 +164,99 @@ sealed interface DatabaseState extends LifecycleMessage {
 
         private Existing switched(WriterSwitched event) {
             Profile profile = scaling().preparing().orElse(chosenProfile());
-            return new Existing(
-                            lifecycle,
-                            spec,
-                            base,
-                            event.generation(),
-                            Optional.of(event.writer()),
-                            event.configured(),
-                            0,
-                            Optional.empty(),
-                            createdAt,
-                            lastUsed,
-                            scale,
-                            known)
+            return with(draft -> {
+                        draft.generation = event.generation();
+                        draft.serves(event.writer(), event.configured());
+                    })
                     .with(scaling().running(profile));
         }
 
         private Existing withBase(BaseMade made) {
-            return new Existing(
-                    lifecycle,
-                    spec,
-                    Optional.of(made),
-                    generation,
-                    writer,
-                    configured,
-                    failures,
-                    lastError,
-                    createdAt,
-                    lastUsed,
-                    scale,
-                    known);
+            return with(draft -> draft.base = Optional.of(made));
         }
 
         private Existing starting(int next) {
-            Existing started = new Existing(
-                    lifecycle,
-                    spec,
-                    base,
-                    next,
-                    Optional.empty(),
-                    configured,
-                    failures,
-                    lastError,
-                    createdAt,
-                    lastUsed,
-                    scale,
-                    known);
+            Existing started = with(draft -> {
+                draft.generation = next;
+                draft.writer = Optional.empty();
+            });
             return chosenProfile() == runningProfile()
                     ? started
                     : started.with(scaling().running(chosenProfile()));
         }
 
         private Existing ready(GenerationReady event) {
-            return new Existing(
-                    lifecycle,
-                    spec,
-                    base,
-                    generation,
-                    Optional.of(event.writer()),
-                    event.configured(),
-                    0,
-                    Optional.empty(),
-                    createdAt,
-                    event.lastUsed().or(() -> lastUsed),
-                    scale,
-                    known);
+            return with(draft -> {
+                draft.serves(event.writer(), event.configured());
+                draft.lastUsed = event.lastUsed().or(() -> lastUsed);
+            });
         }
 
         private Existing failed(int count, String reason) {
-            return new Existing(
-                    lifecycle,
-                    spec,
-                    base,
-                    generation,
-                    Optional.empty(),
-                    0,
-                    count,
-                    Optional.of(reason),
-                    createdAt,
-                    lastUsed,
-                    scale,
-                    known);
+            return with(draft -> {
+                draft.writer = Optional.empty();
+                draft.configured = 0;
+                draft.failures = count;
+                draft.lastError = Optional.of(reason);
+            });
         }
 
         private Existing ended(GenerationEnded event) {
-            return new Existing(
-                            lifecycle,
-                            spec,
-                            base,
-                            generation,
-                            Optional.empty(),
-                            configured,
-                            0,
-                            event.orderly() ? lastError : Optional.of(event.reason()),
-                            createdAt,
-                            lastUsed,
-                            scale,
-                            known)
+            return with(draft -> {
+                        draft.writer = Optional.empty();
+                        draft.failures = 0;
+                        draft.lastError = event.orderly() ? lastError : Optional.of(event.reason());
+                    })
                     .measured(event.measures().orElse(Measures.NONE), event.lastUsed());
         }
 
         private Existing measured(Measures heard, Optional<Instant> used) {
             Measures all = heard.or(measures());
+            return with(draft -> {
+                draft.lastUsed = used.or(() -> lastUsed);
+                draft.known = all.equals(Measures.NONE) ? Optional.empty() : Optional.of(all);
+            });
+        }
+    }
+
+    /** An {@link Existing} that is being made of another one. */
+    final class Draft {
+        private final Instant createdAt;
+        private Lifecycle lifecycle;
+        private DatabaseSpec spec;
+        private Optional<BaseMade> base;
+        private int generation;
+        private Optional<WriterAddress> writer;
+        private int configured;
+        private int failures;
+        private Optional<String> lastError;
+        private Optional<Instant> lastUsed;
+        private Optional<Scaling> scale;
+        private Optional<Measures> known;
+
+        private Draft(Existing from) {
+            createdAt = from.createdAt;
+            lifecycle = from.lifecycle;
+            spec = from.spec;
+            base = from.base;
+            generation = from.generation;
+            writer = from.writer;
+            configured = from.configured;
+            failures = from.failures;
+            lastError = from.lastError;
+            lastUsed = from.lastUsed;
+            scale = from.scale;
+            known = from.known;
+        }
+
+        private void serves(WriterAddress address, int version) {
+            writer = Optional.of(address);
+            configured = version;
+            failures = 0;
+            lastError = Optional.empty();
+        }
+
+        private Existing made() {
             return new Existing(
                     lifecycle,
                     spec,
@@ -305,9 +267,9 @@ sealed interface DatabaseState extends LifecycleMessage {
                     failures,
                     lastError,
                     createdAt,
-                    used.or(() -> lastUsed),
+                    lastUsed,
                     scale,
-                    all.equals(Measures.NONE) ? Optional.empty() : Optional.of(all));
+                    known);
         }
     }
 

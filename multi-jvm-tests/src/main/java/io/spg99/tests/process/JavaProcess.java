@@ -28,8 +28,7 @@ public final class JavaProcess {
     static Process start(
             List<String> wrapper, Map<String, String> environment, List<String> options, List<String> arguments)
             throws IOException {
-        ProcessBuilder builder =
-                new ProcessBuilder(command(wrapper, System.getProperty("java.class.path"), options, arguments));
+        ProcessBuilder builder = new ProcessBuilder(command(wrapper, ClassArchive.jars(), options, arguments));
         builder.environment().putAll(environment);
         return builder.redirectErrorStream(true).start();
     }
@@ -43,12 +42,11 @@ public final class JavaProcess {
     }
 
     private static List<String> command(
-            List<String> wrapper, String classPath, List<String> options, List<String> arguments) {
+            List<String> wrapper, String classPath, List<String> options, List<String> arguments) throws IOException {
         List<String> command = new ArrayList<>(wrapper);
         command.add(java());
-        ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
-                .filter(option -> option.startsWith("-X") || option.startsWith("--"))
-                .forEach(command::add);
+        command.addAll(ownOptions());
+        ClassArchive.of(classPath).ifPresent(archive -> command.add("-XX:SharedArchiveFile=" + archive));
         String prepared = System.getProperty("spg99.prepared");
         if (prepared != null) {
             command.add("-Dspg99.prepared=" + prepared);
@@ -57,6 +55,13 @@ public final class JavaProcess {
         command.addAll(List.of("-cp", classPath, "io.spg99.cluster.cli.Main"));
         command.addAll(arguments);
         return command;
+    }
+
+    /** Those of this JVM that a JVM started from here is to have as well. */
+    static List<String> ownOptions() {
+        return ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+                .filter(option -> option.startsWith("-X") || option.startsWith("--"))
+                .toList();
     }
 
     static String java() {

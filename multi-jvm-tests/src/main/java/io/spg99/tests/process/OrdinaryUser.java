@@ -47,20 +47,11 @@ public final class OrdinaryUser {
         return Files.getAttribute(Path.of("/proc/self"), "unix:uid").equals(0);
     }
 
-    private static boolean runsJava() throws IOException, InterruptedException {
+    /** Where there is no setpriv, too, it does not. */
+    private static boolean runsJava() {
         List<String> command = new ArrayList<>(credentials());
         command.addAll(List.of(JavaProcess.java(), "-version"));
-        try {
-            return new ProcessBuilder(command)
-                            .redirectErrorStream(true)
-                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                            .start()
-                            .waitFor()
-                    == 0;
-        } catch (IOException e) {
-            // There is no setpriv.
-            return false;
-        }
+        return Program.succeeds(command.toArray(String[]::new));
     }
 
     private static List<String> credentials() {

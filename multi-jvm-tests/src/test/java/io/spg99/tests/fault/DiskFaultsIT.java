@@ -9,6 +9,7 @@ import io.spg99.storage.file.FileTree;
 import io.spg99.storage.wal.Lsn;
 import io.spg99.tests.ledger.Ledger;
 import io.spg99.tests.process.ProcessSignal;
+import io.spg99.tests.process.Program;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -127,22 +128,9 @@ class DiskFaultsIT {
             Files.copy(in, source, StandardCopyOption.REPLACE_EXISTING);
         }
         assumeTrue(
-                succeeds("cc", "-shared", "-fPIC", "-o", library.toString(), source.toString(), "-ldl"),
+                Program.succeeds("cc", "-shared", "-fPIC", "-o", library.toString(), source.toString(), "-ldl"),
                 "no C compiler: a failing fsync cannot be made");
         return library;
-    }
-
-    private static boolean succeeds(String... command) throws InterruptedException {
-        try {
-            return new ProcessBuilder(command)
-                            .redirectErrorStream(true)
-                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                            .start()
-                            .waitFor()
-                    == 0;
-        } catch (IOException e) {
-            return false;
-        }
     }
 
     /** As little as a Safekeeper of one database can live on. */

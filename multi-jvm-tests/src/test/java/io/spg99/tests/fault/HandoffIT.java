@@ -12,6 +12,7 @@ import io.spg99.tests.process.EventFollower;
 import io.spg99.tests.process.PostgresProcesses;
 import io.spg99.tests.process.ProcessOutput;
 import io.spg99.tests.process.ProcessSignal;
+import io.spg99.tests.process.Program;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.sql.Connection;
@@ -79,9 +80,9 @@ class HandoffIT {
     void givenPgbenchAtWork_whenTheProfileChangesAgainAndAgain_thenItsHistoryHoldsWhatItCounts(Platform platform)
             throws Exception {
         assumeTrue(Rounds.all(), "takes minutes: mvn verify -Plong");
-        assumeTrue(succeeds("pgbench", "--version"), "pgbench is not installed");
+        assumeTrue(Program.succeeds("pgbench", "--version"), "pgbench is not installed");
         TestDatabase database = platform.createDatabase();
-        assertTrue(succeeds("pgbench", "--initialize", "--quiet", "--scale=5", database.dsn()));
+        assertTrue(Program.succeeds("pgbench", "--initialize", "--quiet", "--scale=5", database.dsn()));
         Process load = new ProcessBuilder(
                         "pgbench",
                         "--no-vacuum",
@@ -351,15 +352,6 @@ class HandoffIT {
             ledger.verify();
             assertEquals(Map.of(), ledger.failures());
         }
-    }
-
-    private static boolean succeeds(String... command) throws IOException, InterruptedException {
-        return new ProcessBuilder(command)
-                        .redirectErrorStream(true)
-                        .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                        .start()
-                        .waitFor()
-                == 0;
     }
 
     /** Of the last writer but one there is WAL, but no checkpoint at its end: the snapshot is made across that. */

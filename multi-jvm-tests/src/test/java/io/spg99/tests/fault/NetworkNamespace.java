@@ -1,5 +1,6 @@
 package io.spg99.tests.fault;
 
+import io.spg99.tests.process.Program;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.net.InetSocketAddress;
@@ -38,12 +39,7 @@ final class NetworkNamespace implements AutoCloseable {
     /** Whether this process may make one. */
     static boolean allowed() {
         String name = "spg99probe" + ProcessHandle.current().pid();
-        try {
-            return succeeds("ip", "netns", "add", name) && succeeds("ip", "netns", "delete", name);
-        } catch (IOException e) {
-            // There is no such program.
-            return false;
-        }
+        return Program.succeeds("ip", "netns", "add", name) && Program.succeeds("ip", "netns", "delete", name);
     }
 
     /** @param target Unix socket to which connections are led */
@@ -105,18 +101,18 @@ final class NetworkNamespace implements AutoCloseable {
     }
 
     void heal() throws IOException {
-        succeeds("tc", "qdisc", "delete", "dev", name, "root");
-        succeeds("ip", "route", "delete", "blackhole", thereAddress + "/32");
-        succeeds("ip", "-n", name, "route", "delete", "blackhole", hereAddress + "/32");
+        Program.succeeds("tc", "qdisc", "delete", "dev", name, "root");
+        Program.succeeds("ip", "route", "delete", "blackhole", thereAddress + "/32");
+        Program.succeeds("ip", "-n", name, "route", "delete", "blackhole", hereAddress + "/32");
         ip("link", "set", name, "up");
     }
 
     @Override
     public void close() throws IOException {
-        succeeds("ip", "route", "delete", "blackhole", thereAddress + "/32");
+        Program.succeeds("ip", "route", "delete", "blackhole", thereAddress + "/32");
         forwarder.destroyForcibly();
         // By itself the cable goes some time after the namespace: the next one of that name could not be made.
-        succeeds("ip", "link", "delete", name);
+        Program.succeeds("ip", "link", "delete", name);
         ip("netns", "delete", name);
     }
 
@@ -127,22 +123,8 @@ final class NetworkNamespace implements AutoCloseable {
     }
 
     private static void run(String... command) throws IOException {
-        if (!succeeds(command)) {
+        if (!Program.succeeds(command)) {
             throw new IOException("failed: " + String.join(" ", command));
-        }
-    }
-
-    private static boolean succeeds(String... command) throws IOException {
-        try {
-            return new ProcessBuilder(command)
-                            .redirectErrorStream(true)
-                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                            .start()
-                            .waitFor()
-                    == 0;
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            return false;
         }
     }
 }

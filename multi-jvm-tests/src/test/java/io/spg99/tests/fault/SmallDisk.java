@@ -3,6 +3,7 @@ package io.spg99.tests.fault;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.spg99.tests.process.Program;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -26,21 +27,10 @@ final class SmallDisk {
     private SmallDisk() {}
 
     /** Skips the test where nobody may mount. */
-    static void assumePossible() throws InterruptedException {
-        assumeTrue(mounts(), "no right to mount: a small disk cannot be made");
-    }
-
-    private static boolean mounts() throws InterruptedException {
-        try {
-            return new ProcessBuilder("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")
-                            .redirectErrorStream(true)
-                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
-                            .start()
-                            .waitFor()
-                    == 0;
-        } catch (IOException e) {
-            return false;
-        }
+    static void assumePossible() {
+        assumeTrue(
+                Program.succeeds("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"),
+                "no right to mount: a small disk cannot be made");
     }
 
     /**

@@ -17,6 +17,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Clients of a small bank. Each transfers amounts between accounts, one numbered transaction after the other, and remembers
@@ -28,6 +29,9 @@ public final class Ledger implements AutoCloseable {
 
     private static final int ACCOUNTS = 64;
     private static final long OPENING = 1000;
+
+    /** A client thinks before it goes on: the machine has other things to do than to transfer as fast as it can. */
+    private static final long PAUSE_NANOS = 5_000_000;
 
     /** Accounts are locked in the order of their ids, whatever order they are found in: transfers never deadlock. */
     private static final String TRANSFER = """
@@ -193,6 +197,7 @@ public final class Ledger implements AutoCloseable {
                         PreparedStatement statement = connection.prepareStatement(TRANSFER)) {
                     while (running) {
                         transfer(statement, next());
+                        LockSupport.parkNanos(PAUSE_NANOS);
                     }
                 } catch (SQLException e) {
                     failed(e);

@@ -151,7 +151,7 @@ class RedoWorkerTest {
      */
     @Test
     void givenGenerationsStoppedAndKilledAtWork_whenSnapshotsAreTakenNowAndThen_thenNothingIsLost() throws Exception {
-        int generations = Integer.getInteger("spg99.generations", 6);
+        int generations = Integer.getInteger("spg99.generations", 4);
         long seed = Long.getLong("spg99.seed", System.nanoTime());
         Random random = new Random(seed);
         Rounds rounds = new Rounds(seed);

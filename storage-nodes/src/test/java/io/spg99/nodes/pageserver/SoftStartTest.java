@@ -497,7 +497,7 @@ class SoftStartTest {
             throws Exception {
         TestTimelines.Timeline timeline = timelines.timeline();
         RedoWorker worker = timelines.redoWorker(timelines.objects);
-        int rows = 50_000;
+        int rows = 35_000;
         timeline.start();
         try (Connection connection = timeline.connect()) {
             Workload.run(

@@ -291,7 +291,7 @@ class WalChainTest {
         safekeepers.stop(SK3);
 
         try (Connection load = writer.connect()) {
-            runAhead(load, writer, 150);
+            runAhead(load, writer, 100);
             load.commit();
         }
         Awaitility.await("WAL that two Safekeepers have is removed")

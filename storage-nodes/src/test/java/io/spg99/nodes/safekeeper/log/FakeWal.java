@@ -21,6 +21,9 @@ final class FakeWal {
 
     private final Lsn start;
     private final ByteArrayOutputStream out = new ByteArrayOutputStream();
+    /** What {@link #slice} gives parts of: not copied for each of them. */
+    private byte[] written = {};
+
     private final List<Lsn> recordEnds = new ArrayList<>();
     private WalHistory history;
     private Lsn previous = Lsn.ZERO;
@@ -149,7 +152,10 @@ final class FakeWal {
     }
 
     ByteBuffer slice(Lsn from, Lsn to) {
-        return ByteBuffer.wrap(bytes(), (int) from.minus(start), (int) to.minus(from))
+        if (written.length != out.size()) {
+            written = bytes();
+        }
+        return ByteBuffer.wrap(written, (int) from.minus(start), (int) to.minus(from))
                 .slice();
     }
 }

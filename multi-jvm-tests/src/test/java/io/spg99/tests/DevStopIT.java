@@ -44,7 +44,13 @@ class DevStopIT {
         for (long pid : PostgresProcesses.workingBelow(data)) {
             ProcessSignal.KILL.send(pid);
         }
-        FileTree.delete(directory);
+        // A copy of an image that was being made ends by itself a moment after its platform.
+        Awaitility.await("everything is deleted")
+                .ignoreExceptionsInstanceOf(IOException.class)
+                .until(() -> {
+                    FileTree.delete(directory);
+                    return true;
+                });
     }
 
     private Connection use() throws Exception {

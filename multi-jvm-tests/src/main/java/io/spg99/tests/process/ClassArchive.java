@@ -23,6 +23,7 @@ import java.util.stream.Stream;
  */
 final class ClassArchive {
 
+    private static final int FIRST_WITH_CACHES = 25;
     private static final int WAKES = 3;
     private static final long LIMIT_SECONDS = 120;
 
@@ -39,12 +40,25 @@ final class ClassArchive {
         return Arrays.stream(classPath.split(File.pathSeparator, -1));
     }
 
-    /** Empty if this JVM has one of its own, which its children share, or there is no place for one, or it cannot be made. */
-    static synchronized Optional<Path> of(String classPath) throws IOException {
+    /** What a JVM starts with to use it; nothing if there is none. */
+    static List<String> options(String classPath) throws IOException {
+        return of(classPath)
+                .map(archive -> List.of("-XX:AOTCache=" + archive, "-Xlog:aot=off", "-Xlog:cds=off"))
+                .orElse(List.of());
+    }
+
+    /**
+     * Empty if this JVM has one of its own, which its children share, or there is no place for one, or it cannot be made: a JVM before
+     * version 25 knows none that suits all the options that it is started with.
+     */
+    private static synchronized Optional<Path> of(String classPath) throws IOException {
         Optional<Path> directory = Prepared.directory("classes");
         boolean inherited = JavaProcess.ownOptions().stream()
                 .anyMatch(option -> option.startsWith("-XX:AOTCache=") || option.startsWith("-XX:SharedArchiveFile="));
-        if (directory.isEmpty() || inherited || !classPath.equals(jars())) {
+        if (directory.isEmpty()
+                || inherited
+                || !classPath.equals(jars())
+                || Runtime.version().feature() < FIRST_WITH_CACHES) {
             return Optional.empty();
         }
         Path archive = directory.get().resolve(name(classPath));
@@ -67,19 +81,19 @@ final class ClassArchive {
             Path jar = Path.of(entry);
             all.append(entry).append(Files.exists(jar) ? Files.getLastModifiedTime(jar) : "");
         }
-        return "%08x.jsa".formatted(all.toString().hashCode());
+        return "%08x.aot".formatted(all.toString().hashCode());
     }
 
     /** An empty file if it does not work: that is not tried again. */
     private static void make(String classPath, Path archive) throws IOException {
         Path data = DevProcess.temporaryDirectory();
-        Path aside = archive.resolveSibling("new.jsa");
+        Path aside = archive.resolveSibling("new.aot");
         Files.deleteIfExists(aside);
         try {
             List<String> command = new ArrayList<>(List.of(JavaProcess.java()));
             command.addAll(JavaProcess.ownOptions());
             command.add("-Dspg99.prepared=" + System.getProperty("spg99.prepared"));
-            command.addAll(List.of("-XX:ArchiveClassesAtExit=" + aside, "-cp", classPath, "io.spg99.cluster.cli.Main"));
+            command.addAll(List.of("-XX:AOTCacheOutput=" + aside, "-cp", classPath, "io.spg99.cluster.cli.Main"));
             command.addAll(List.of("dev", "--data", data.resolve("data").toString(), "--http-port", "0"));
             command.addAll(List.of("--gateway-port", "0", "--train", String.valueOf(WAKES)));
             Process training = new ProcessBuilder(command)

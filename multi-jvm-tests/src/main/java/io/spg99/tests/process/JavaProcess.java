@@ -46,7 +46,7 @@ public final class JavaProcess {
         List<String> command = new ArrayList<>(wrapper);
         command.add(java());
         command.addAll(ownOptions());
-        ClassArchive.of(classPath).ifPresent(archive -> command.add("-XX:SharedArchiveFile=" + archive));
+        command.addAll(ClassArchive.options(classPath));
         String prepared = System.getProperty("spg99.prepared");
         if (prepared != null) {
             command.add("-Dspg99.prepared=" + prepared);

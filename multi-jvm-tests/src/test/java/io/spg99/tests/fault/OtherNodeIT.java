@@ -162,7 +162,7 @@ class OtherNodeIT {
             database.await(json -> json.path("scale_failure_reason").asText().contains("transaction"));
             assertTrue(runsThere(database));
             Path filler = SmallDisk.seenBy(node.pid(), other).resolve("filler");
-            SmallDisk.fill(filler);
+            SmallDisk.Filler full = SmallDisk.fill(filler);
             statement.execute("INSERT INTO big SELECT repeat(md5(g::text), 30) FROM generate_series(1, 20000) g");
             database.await(json -> json.path("scale_failure_reason").asText().contains("No space left on device"));
             ledger.awaitProgress(50);
@@ -170,7 +170,7 @@ class OtherNodeIT {
             JsonNode after = database.awaitProfile("L2");
             assertTrue(after.path("scale_failure_reason").isNull(), after::toString);
             assertFalse(runsThere(database), "the next candidate was tried elsewhere");
-            Files.delete(filler);
+            full.end();
 
             move(database, "L3");
             assertTrue(runsThere(database), "there is room again");

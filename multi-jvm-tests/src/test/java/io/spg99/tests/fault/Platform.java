@@ -14,6 +14,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,7 +22,6 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
-import java.util.zip.CRC32C;
 import org.awaitility.Awaitility;
 import org.jspecify.annotations.Nullable;
 
@@ -206,29 +206,47 @@ final class Platform implements AutoCloseable {
 
     /** Fails unless the three Safekeepers hold the same WAL, byte for byte. The writer must have stopped in order. */
     void assertSameWal(TestDatabase database) throws IOException {
-        Map<String, Long> first = checksums(timelineDirectory("sk1", database));
+        Map<String, byte[]> first = segments(timelineDirectory("sk1", database));
         assertFalse(first.isEmpty(), "no WAL");
-        assertEquals(first, checksums(timelineDirectory("sk2", database)), "WAL of sk2");
-        assertEquals(first, checksums(timelineDirectory("sk3", database)), "WAL of sk3");
+        for (String id : List.of("sk2", "sk3")) {
+            Map<String, byte[]> other = segments(timelineDirectory(id, database));
+            assertEquals(first.keySet(), other.keySet(), "segments of " + id);
+            first.forEach((name, bytes) -> {
+                byte[] its = Objects.requireNonNull(other.get(name));
+                int difference = Arrays.mismatch(bytes, its);
+                assertEquals(
+                        -1,
+                        difference,
+                        () -> "WAL of sk1 and " + id + " differs in " + name + " at byte " + difference + ", lengths "
+                                + bytes.length + " and " + its.length + "; log of " + id + ":\n" + tail(id));
+            });
+        }
     }
 
-    private static Map<String, Long> checksums(Path directory) throws IOException {
-        Map<String, Long> checksums = new TreeMap<>();
+    private String tail(String id) {
+        try {
+            List<String> lines = log(id).lines().toList();
+            return String.join("\n", lines.subList(Math.max(0, lines.size() - 40), lines.size()));
+        } catch (IOException e) {
+            return e.toString();
+        }
+    }
+
+    /** A segment that was torn once ends with the WAL, others with zeros: without those. */
+    private static Map<String, byte[]> segments(Path directory) throws IOException {
+        Map<String, byte[]> segments = new TreeMap<>();
         try (Stream<Path> files = Files.list(directory)) {
             for (Path file : files.filter(path -> path.getFileName().toString().matches("[0-9A-F]{24}"))
                     .toList()) {
                 byte[] bytes = Files.readAllBytes(file);
-                // A segment that was torn once ends with the WAL, others with zeros.
                 int end = bytes.length;
                 while (end > 0 && bytes[end - 1] == 0) {
                     end--;
                 }
-                CRC32C checksum = new CRC32C();
-                checksum.update(bytes, 0, end);
-                checksums.put(file.getFileName().toString(), checksum.getValue());
+                segments.put(file.getFileName().toString(), Arrays.copyOf(bytes, end));
             }
         }
-        return checksums;
+        return segments;
     }
 
     /** The log of {@code dev}, or of a Safekeeper. */

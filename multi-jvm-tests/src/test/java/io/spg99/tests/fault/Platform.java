@@ -213,14 +213,26 @@ final class Platform implements AutoCloseable {
             assertEquals(first.keySet(), other.keySet(), "segments of " + id);
             first.forEach((name, bytes) -> {
                 byte[] its = Objects.requireNonNull(other.get(name));
-                int difference = Arrays.mismatch(bytes, its);
+                // The parent's bytes at a segment's head are filled in when a stream has ended in order, but not if the next generation was
+                // promised before that. Nobody reads them.
+                int head = Math.max(zeros(bytes), zeros(its));
+                int difference = Arrays.mismatch(bytes, head, bytes.length, its, head, its.length);
                 assertEquals(
                         -1,
                         difference,
-                        () -> "WAL of sk1 and " + id + " differs in " + name + " at byte " + difference + ", lengths "
-                                + bytes.length + " and " + its.length + "; log of " + id + ":\n" + tail(id));
+                        () -> "WAL of sk1 and " + id + " differs in " + name + " at byte " + (head + difference)
+                                + ", lengths " + bytes.length + " and " + its.length + "; log of " + id + ":\n"
+                                + tail(id));
             });
         }
+    }
+
+    private static int zeros(byte[] bytes) {
+        int count = 0;
+        while (count < bytes.length && bytes[count] == 0) {
+            count++;
+        }
+        return count;
     }
 
     private String tail(String id) {

@@ -213,7 +213,8 @@ final class Platform implements AutoCloseable {
             assertEquals(first.keySet(), other.keySet(), "segments of " + id);
             first.forEach((name, bytes) -> {
                 byte[] its = Objects.requireNonNull(other.get(name));
-                // The parent's bytes at a segment's head are filled in when a stream has ended in order, but not if the next generation was
+                // The parent's bytes at a segment's head are filled in when a stream has ended in order, but not if the
+                // next generation was
                 // promised before that. Nobody reads them.
                 int head = Math.max(zeros(bytes), zeros(its));
                 int difference = Arrays.mismatch(bytes, head, bytes.length, its, head, its.length);

@@ -177,6 +177,9 @@ extern shmem_startup_hook_type shmem_startup_hook;
 extern void SetConfigOption(const char *name, const char *value, int context, int source);
 extern const char *GetConfigOption(const char *name, bool missing_ok, bool restrict_privileged);
 
+/* autovacuum.h: the setting autovacuum. */
+extern bool autovacuum_start_daemon;
+
 /* xact.h: SyncCommitLevel; "on" is REMOTE_FLUSH. */
 #define SYNCHRONOUS_COMMIT_REMOTE_FLUSH 3
 
@@ -405,6 +408,8 @@ hold_recovery(void)
         SetConfigOption(line, value, PGC_POSTMASTER, PGC_S_OVERRIDE);
     }
     read_control_file(control);
+    /* One process less while the first client waits. The agent has the configuration read again when that is over. */
+    autovacuum_start_daemon = false;
     promote_when_replayed = true;
     was_held = true;
 }

@@ -83,13 +83,17 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
 
     private enum Timer {
         DEADLINE,
-        TICK
+        TICK,
+        AUTOVACUUM
     }
 
     /** How often a candidate says how far it is, and a writer what it uses. */
     private static final Duration FOLLOWED_INTERVAL = Duration.ofMillis(100);
 
     private static final Duration LOAD_INTERVAL = Duration.ofSeconds(1);
+
+    /** The first client is through by then, and nothing needs to be vacuumed sooner. */
+    private static final Duration AUTOVACUUM_LATER = Duration.ofSeconds(1);
 
     /** After a handoff or a crash the machine has better things to do first than to remove what is left. */
     private static final Duration REMOVE_LATER = Duration.ofSeconds(3);
@@ -115,6 +119,10 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private record Sampled(Optional<ServerUsage> usage, ReadThroughFigures cache) implements Internal {}
 
     private enum Tick implements Internal {
+        INSTANCE
+    }
+
+    private enum StartAutovacuum implements Internal {
         INSTANCE
     }
 
@@ -244,6 +252,7 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
             case FarewellReady ready -> onFarewellReady(ready);
             case Sampled sampled -> onSampled(sampled);
             case Tick tick -> onTick();
+            case StartAutovacuum now -> onStartAutovacuum();
             case RemoveNow now -> remove();
             case Removed removed -> onRemoved(removed);
             case DeadlinePassed passed -> onDeadline(passed);
@@ -340,6 +349,14 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
                 node.advance(spec, address, known);
                 return new Sampled(ComputeNode.usage(server.pid()), cache);
             }));
+        }
+        return this;
+    }
+
+    /** The guard lets a server that was held begin without. */
+    private Behavior<GenerationCommand> onStartAutovacuum() {
+        if (state == State.SERVING) {
+            process.ifPresent(PostgresProcess::reload);
         }
         return this;
     }
@@ -542,6 +559,9 @@ public final class ComputeGeneration extends AbstractBehavior<GenerationCommand>
     private void serve() {
         timers.cancel(Timer.DEADLINE);
         timers.startTimerWithFixedDelay(Timer.TICK, Tick.INSTANCE, LOAD_INTERVAL);
+        if (!spec.prepareOnly()) {
+            timers.startSingleTimer(Timer.AUTOVACUUM, StartAutovacuum.INSTANCE, AUTOVACUUM_LATER);
+        }
         become(State.SERVING, "managed configuration holds");
         node.serving(spec);
         owner.tell(new GenerationEvent.Configured(

@@ -183,7 +183,8 @@ final class ManagedConfiguration {
         }
     }
 
-    private static Connection connect(Path socket) throws SQLException {
+    /** As the agent, to a database of its own. */
+    static Connection connect(Path socket) throws SQLException {
         return connect(socket, BaseImages.AGENT_DATABASE, "");
     }
 

@@ -70,6 +70,9 @@ final class ServerConfiguration {
                 tcp_keepalives_interval = 5
                 tcp_keepalives_count = 3
 
+                # Said because the guard makes a server begin without, until this is read again.
+                autovacuum = on
+
                 # Size.
                 shared_buffers = %dMB
                 work_mem = %dMB

@@ -2,12 +2,14 @@ package io.spg99.compute.generation;
 
 import static io.spg99.compute.testing.TestClients.ask;
 import static io.spg99.compute.testing.TestClients.run;
+import static org.awaitility.Awaitility.await;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.spg99.compute.testing.TestSafekeeper;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.util.List;
 import org.apache.pekko.actor.testkit.typed.javadsl.ActorTestKit;
@@ -49,6 +51,20 @@ class ComputeGenerationTest {
             assertTrue(ended.orderly(), ended.reason());
             assertFalse(Files.exists(database.run.resolve(database.id)), "PGDATA is removed");
         }
+    }
+
+    @Test
+    void givenAStart_whenItHasServedForAMoment_thenAutovacuumRuns() throws Exception {
+        TestDatabase database = new TestDatabase(KIT);
+        TestDatabase.Run generation = database.start(2);
+        Path socket = generation.configured().writer().socket().orElseThrow();
+        // A tenant does not see what kind of process another role's is.
+        try (Connection agent = ManagedConfiguration.connect(socket)) {
+            String launchers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'autovacuum launcher'";
+            await().until(() -> ask(agent, launchers).equals("1")
+                    && ask(agent, "SHOW autovacuum").equals("on"));
+        }
+        generation.stop();
     }
 
     @Test

@@ -308,6 +308,11 @@ public final class PostgresProcess {
         }
     }
 
+    /** Tells a server to read its configuration again. Does not block for long. */
+    public void reload() {
+        signal("HUP");
+    }
+
     /**
      * Tells a server in standby mode to replay what it has in pg_wal and then to begin a TLI of its own. To be called once
      * its startup process runs: the postmaster removes an earlier request. Does not block for longer than a file takes.

@@ -457,6 +457,8 @@ class WalChainTest {
         Process receiver = receivewal(target);
         try {
             String segment = query(writer, "SELECT pg_walfile_name(pg_current_wal_lsn())");
+            // It begins with the segment that is current when it connects.
+            awaitReceived(target, segment + ".partial");
             execute(writer, "INSERT INTO t SELECT generate_series(1, 1000)", "SELECT pg_switch_wal()");
             execute(writer, "INSERT INTO t VALUES (0)");
             awaitReceived(target, segment);

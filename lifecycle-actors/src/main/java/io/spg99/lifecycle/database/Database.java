@@ -123,9 +123,6 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
      */
     private static final Duration MAX_CROSSING = Duration.ofSeconds(1);
 
-    /** See {@link #followLater}. */
-    private static final Duration MAX_FOLLOW_LATER = Duration.ofMillis(50);
-
     /** Time after which a projection that failed is repeated. */
     private static final Duration PROJECT_AGAIN = Duration.ofSeconds(2);
 
@@ -227,7 +224,6 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         /** The next attempt of whatever is being tried. */
         RETRY,
         BOOT_DEADLINE,
-        FOLLOW,
         STOP_DEADLINE,
         KILL_DEADLINE,
         LEAVE_DEADLINE,
@@ -265,36 +261,34 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         /**
          * The compute is starting. Its promises hold, so what it has recovered is in the quorum and is the newest there is.
          *
-         * @param since when its promises held
-         * @param open  the pools have it: clients may use it
+         * @param open the pools have it: clients may use it
          */
         record Starting(
                 int generation,
-                Instant since,
                 Optional<WriterAddress> accepting,
                 boolean following,
                 OptionalInt configured,
                 boolean open)
                 implements Attempt {
 
-            Starting(int generation, Instant since) {
-                this(generation, since, Optional.empty(), false, OptionalInt.empty(), false);
+            Starting(int generation) {
+                this(generation, Optional.empty(), false, OptionalInt.empty(), false);
             }
 
             Starting accepts(WriterAddress writer) {
-                return new Starting(generation, since, Optional.of(writer), following, configured, open);
+                return new Starting(generation, Optional.of(writer), following, configured, open);
             }
 
             Starting follows() {
-                return new Starting(generation, since, accepting, true, configured, open);
+                return new Starting(generation, accepting, true, configured, open);
             }
 
             Starting configured(int version) {
-                return new Starting(generation, since, accepting, following, OptionalInt.of(version), open);
+                return new Starting(generation, accepting, following, OptionalInt.of(version), open);
             }
 
             Starting opens() {
-                return new Starting(generation, since, accepting, following, configured, true);
+                return new Starting(generation, accepting, following, configured, true);
             }
         }
 
@@ -889,7 +883,7 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         if (!preparing.recovering()) {
             recover(prepared);
         }
-        life.attempt = new Attempt.Starting(prepared.generation(), now());
+        life.attempt = new Attempt.Starting(prepared.generation());
         timers.startSingleTimer(Timer.BOOT_DEADLINE, new Elapsed(Timer.BOOT_DEADLINE), timings.bootDeadline());
         preparing.early().forEach(generationEvents::tell);
     }
@@ -959,29 +953,9 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         }
         life.wake.ifPresent(ColdStarts.Wake::mark);
         life.attempt = starting.accepts(accepting.writer());
-        life.pools.ifPresentOrElse(
-                pools -> {
-                    tellPoolsWhatComes(pools, database, accepting.writer());
-                    timers.startSingleTimer(Timer.FOLLOW, new Elapsed(Timer.FOLLOW), followLater(starting));
-                },
-                () -> follow(database, accepting.writer()));
+        follow(database, accepting.writer());
+        life.pools.ifPresent(pools -> tellPoolsWhatComes(pools, database, accepting.writer()));
         return Effect().none();
-    }
-
-    /**
-     * Safekeepers attach a moment after clients may connect. Two more processes of PostgreSQL that start at the same time hold up the
-     * first client, on two processors by a fifth of its wake, and its first commit, too. What PostgreSQL has taken to start is
-     * about what that client takes, on a fast machine and on a slow one.
-     */
-    private Duration followLater(Attempt.Starting starting) {
-        Duration took = Duration.between(starting.since(), now());
-        return took.compareTo(MAX_FOLLOW_LATER) < 0 ? took : MAX_FOLLOW_LATER;
-    }
-
-    private Effect<DatabaseEvent, DatabaseState> onFollowNow(Existing database) {
-        return life.attempt instanceof Attempt.Starting starting
-                ? none(() -> starting.accepting().ifPresent(writer -> follow(database, writer)))
-                : late(Timer.FOLLOW);
     }
 
     /** Before its configuration holds: whoever waits may connect, and sees nothing until then. */
@@ -1535,7 +1509,6 @@ public final class Database extends EventSourcedBehavior<Database.Command, Datab
         return switch (timer) {
             case RETRY -> onRetry(database);
             case BOOT_DEADLINE -> onBootDeadline(database);
-            case FOLLOW -> onFollowNow(database);
             case STOP_DEADLINE -> database.lifecycle() == Lifecycle.STOPPING ? none(this::kill) : late(timer);
             case KILL_DEADLINE -> none(() -> life.child.ifPresent(child -> context.stop(child.ref())));
             case LEAVE_DEADLINE -> life.leaving ? Effect().stop() : late(timer);

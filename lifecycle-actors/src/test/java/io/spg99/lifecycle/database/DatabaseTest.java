@@ -174,6 +174,7 @@ class DatabaseTest {
         world.following(follow);
         world.configured(2);
         assertEquals(2, world.expectPools(PoolsCommand.WriterReady.class).generation());
+        world.expectWritten(DatabaseEvent.GenerationReady.class);
         world.say(new GenerationEvent.Accepting(2, Samples.WRITER));
         world.pools.expectNoMessage(Duration.ofMillis(50));
     }

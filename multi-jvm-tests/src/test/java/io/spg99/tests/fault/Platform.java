@@ -213,16 +213,13 @@ final class Platform implements AutoCloseable {
             assertEquals(first.keySet(), other.keySet(), "segments of " + id);
             first.forEach((name, bytes) -> {
                 byte[] its = Objects.requireNonNull(other.get(name));
-                int head = headOf(name, first);
-                if (zeros(bytes) < head && zeros(its) < head) {
-                    head = 0;
-                }
-                int begin = head;
-                int difference = Arrays.mismatch(bytes, begin, bytes.length, its, begin, its.length);
+                int parents = headOf(name, first);
+                int head = zeros(bytes) < parents && zeros(its) < parents ? 0 : parents;
+                int difference = Arrays.mismatch(bytes, head, bytes.length, its, head, its.length);
                 assertEquals(
                         -1,
                         difference,
-                        () -> "WAL of sk1 and " + id + " differs in " + name + " at byte " + (begin + difference)
+                        () -> "WAL of sk1 and " + id + " differs in " + name + " at byte " + (head + difference)
                                 + ", lengths " + bytes.length + " and " + its.length + "; log of " + id + ":\n"
                                 + tail(id));
             });
